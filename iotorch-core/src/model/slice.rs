@@ -1,0 +1,106 @@
+//! Slice: one IoT slice and all its parts.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use typed_builder::TypedBuilder;
+
+use super::{CommunicationService, Device, Gateway, Network, Profile, Server, SliceName, TimeSpan};
+
+/// One IoT slice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TypedBuilder)]
+pub struct Slice {
+    /// Its name, unique in the installation.
+    pub name: SliceName,
+    /// What it consists of.
+    pub spec: SliceSpec,
+}
+
+/// What a [`Slice`] consists of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TypedBuilder)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SliceSpec {
+    /// What the slice is sold as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[builder(default, setter(strip_option))]
+    pub service: Option<CommunicationService>,
+    /// What happens when a step of a run fails.
+    #[serde(default)]
+    #[builder(default)]
+    pub on_failure: FailurePolicy,
+    /// What happens when a place cannot be reached.
+    #[serde(default, skip_serializing_if = "Offline::is_default")]
+    #[builder(default)]
+    pub offline: Offline,
+    /// Its gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[builder(default)]
+    pub gateways: Vec<Gateway>,
+    /// Its servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[builder(default)]
+    pub servers: Vec<Server>,
+    /// Device profiles that its devices share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[builder(default)]
+    pub profiles: Vec<Profile>,
+    /// Its devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[builder(default)]
+    pub devices: Vec<Device>,
+    /// Its network slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[builder(default, setter(strip_option))]
+    pub network: Option<Network>,
+}
+
+/// What a run does after a step failed for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FailurePolicy {
+    /// Undo what the run did.
+    #[default]
+    Rollback,
+    /// Stay open and wait for a decision.
+    Pause,
+    /// Close, keep what was made, and mark what failed.
+    Keep,
+}
+
+impl std::fmt::Display for FailurePolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Rollback => "roll back",
+            Self::Pause => "pause",
+            Self::Keep => "keep",
+        })
+    }
+}
+
+/// What a run does about a place that cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offline {
+    /// Wait or fail.
+    #[serde(default)]
+    pub policy: OnOffline,
+    /// How long to wait at most; without it, as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<TimeSpan>,
+}
+
+impl Offline {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The choices of [`Offline`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOffline {
+    /// The step fails.
+    #[default]
+    Fail,
+    /// The step waits until the place is back.
+    Wait,
+}

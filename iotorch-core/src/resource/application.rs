@@ -1,0 +1,144 @@
+//! Applications, and the accounts on them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DeviceOutputs, Endpoint, Role};
+use crate::{
+    model::{DriverName, External, Settings},
+    secret::SecretRef,
+};
+
+/// Gateway or server software that answers and is ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationSpec {
+    /// The part of the slice it is.
+    pub name: String,
+    /// What it is for: gateway or server.
+    pub role: Role,
+    /// The software.
+    pub application: DriverName,
+    /// An instance outside of iotorch, shared with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+    /// The secret that manages it.
+    pub admin: SecretRef,
+    /// What its driver needs to know beyond the model.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+}
+
+/// What an Application tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationOutputs {
+    /// The version it reports.
+    pub version: String,
+    /// Where it listens, by the names that its driver knows (`management`, `mqtt`, `http`).
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// The secret that manages it.
+    pub admin: SecretRef,
+}
+
+/// Inputs of what lives in an application and needs nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InApplication {
+    /// The application.
+    pub application: ApplicationOutputs,
+}
+
+/// The slice's user, domain or account on a server application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantSpec {
+    /// Its name: the slice's.
+    pub name: String,
+    /// Its password or token; minted by core.
+    pub secret: SecretRef,
+}
+
+/// What a Tenant tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantOutputs {
+    /// Its identity at the server.
+    pub id: String,
+    /// Its password or token.
+    pub secret: SecretRef,
+}
+
+/// A gateway's identity and channel at a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachmentSpec {
+    /// Its name at the server: the gateway's, qualified by the slice where the server is shared.
+    pub name: String,
+}
+
+/// What an Attachment needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachmentInputs {
+    /// The server.
+    pub application: ApplicationOutputs,
+    /// The slice's account there.
+    pub tenant: TenantOutputs,
+}
+
+/// What an Attachment tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachmentOutputs {
+    /// The gateway's identity.
+    pub thing: String,
+    /// The channel it publishes to.
+    pub channel: String,
+}
+
+/// A generation of a secret of an attachment or device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialSpec {
+    /// The generation, counted from 1; a rotation makes the next one.
+    pub generation: u32,
+    /// The secret; minted by core.
+    pub secret: SecretRef,
+}
+
+/// What a Credential needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialInputs {
+    /// The application the holder is on.
+    pub application: ApplicationOutputs,
+    /// Whose credential it is.
+    pub holder: CredentialHolder,
+}
+
+/// Whose credential it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CredentialHolder {
+    /// A gateway's at a server.
+    Attachment {
+        /// The account the attachment is under.
+        tenant: TenantOutputs,
+        /// The attachment.
+        attachment: AttachmentOutputs,
+    },
+    /// A device's at a gateway.
+    Device(DeviceOutputs),
+}
+
+/// What a Credential tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialOutputs {
+    /// The user name to log in with.
+    pub user_name: String,
+    /// The password.
+    pub secret: SecretRef,
+}

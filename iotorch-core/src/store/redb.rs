@@ -1,0 +1,5 @@
+//! The embedded store.
+
+/// A store in one file.
+#[derive(Debug)]
+pub struct RedbStore;

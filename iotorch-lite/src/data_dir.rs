@@ -1,0 +1,99 @@
+//! The data directory of a gateway or server: private to its user, with the ports that were chosen once.
+
+use crate::{Error, ErrorKind, Result, store::Store};
+use redb::{Database, DatabaseError};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+use tokio::net::TcpListener;
+
+/// Memory for cached pages of one store. The default of the store, 1 GiB, is for programs that have only one.
+const CACHE: usize = 16 * 1024 * 1024;
+
+const PORTS: &str = "ports.json";
+
+/// The ports in use, as written to `ports.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) mqtt: u16,
+    pub(crate) management: u16,
+}
+
+#[derive(Debug)]
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Creates the directory where needed, readable by its user only.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let prepare = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        };
+        prepare().map_err(|error| Self::failed("prepare", path, error))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Opens the store of this name. It stays locked against other processes until it is closed.
+    pub(crate) fn store(&self, name: &str, setup: fn(&redb::WriteTransaction) -> Result<()>) -> Result<Store> {
+        let path = self.0.join(name);
+        private().open(&path).map_err(|error| Self::failed("create", &path, error))?;
+        let database = Database::builder().set_cache_size(CACHE).create(&path).map_err(|error| {
+            let kind = match error {
+                DatabaseError::DatabaseAlreadyOpen => ErrorKind::Taken,
+                _ => ErrorKind::Store,
+            };
+            Error::new(kind, format!("cannot open store \"{}\"", path.display())).caused_by(error)
+        })?;
+        Store::start(database, setup)
+    }
+
+    /// The ports to listen on: a configured one wins, else the one used before, else 0 (any).
+    pub(crate) fn ports(&self, configured: Ports) -> Result<Ports> {
+        let path = self.0.join(PORTS);
+        let recorded = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| Self::failed("read", &path, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ports { mqtt: 0, management: 0 },
+            Err(error) => return Err(Self::failed("read", &path, error)),
+        };
+        let choose = |configured, recorded| if configured == 0 { recorded } else { configured };
+        Ok(Ports {
+            mqtt: choose(configured.mqtt, recorded.mqtt),
+            management: choose(configured.management, recorded.management),
+        })
+    }
+
+    pub(crate) fn record(&self, ports: Ports) -> Result<()> {
+        let path = self.0.join(PORTS);
+        let next = self.0.join("ports.json.next");
+        let write = || {
+            let mut file = private().truncate(true).open(&next)?;
+            file.write_all(&serde_json::to_vec(&ports)?)?;
+            file.sync_all()?;
+            fs::rename(&next, &path)
+        };
+        write().map_err(|error: io::Error| Self::failed("write", &path, error))
+    }
+
+    fn failed(verb: &str, path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::store(format!("cannot {verb} \"{}\"", path.display())).caused_by(error)
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+}
+
+/// Listens on a port of the loopback interface, 0 for any free one.
+pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::new(ErrorKind::Taken, format!("cannot listen on {address}")).caused_by(error)
+    })
+}

@@ -1,0 +1,152 @@
+//! Readings on their way to exports, durable and in order.
+//!
+//! Each reading has a sequence number and stays until every export has acknowledged it. An export's cursor is the
+//! last number it has acknowledged. Sequence numbers start again in a new data directory, so each outbox has a
+//! random identifier beside them: a receiver that has seen (origin, sequence) has seen the reading.
+
+use crate::{Result, objects::unreadable, senml::Record};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+
+const READINGS: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox");
+/// By export: the cursor, and how many readings were acknowledged.
+const CURSORS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("outbox-cursors");
+const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("outbox-numbers");
+const ORIGIN: TableDefinition<(), &str> = TableDefinition::new("outbox-origin");
+
+/// The extension fields of a SenML record that carry origin and sequence. RFC 8428 section 4.4 lets readers that do
+/// not know them go past. The origin is in the first record of a pack and holds for all.
+pub(crate) const ORIGIN_FIELD: &str = "origin";
+pub(crate) const SEQUENCE_FIELD: &str = "seq";
+
+/// The most readings in a pack, and the most bytes: with what MQTT adds it fits a packet of 64 KiB.
+const PACK_READINGS: usize = 200;
+const PACK_BYTES: usize = 56 * 1024;
+
+/// What the extension fields add to a record, at most.
+const FIELD_BYTES: usize = 32;
+
+/// Readings for one export, ready to be written as a pack.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Record>,
+    pub(crate) last: u64,
+}
+
+pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
+    txn.open_table(READINGS)?;
+    txn.open_table(CURSORS)?;
+    txn.open_table(NUMBERS)?;
+    let mut origin = txn.open_table(ORIGIN)?;
+    if origin.is_empty()? {
+        origin.insert((), format!("{:032x}", rand::random::<u128>()).as_str())?;
+    }
+    Ok(())
+}
+
+/// Keeps readings for the exports there are; with none, nothing is kept. Past `limit` the oldest are dropped.
+pub(crate) fn append<'a>(
+    txn: &WriteTransaction,
+    records: impl Iterator<Item = &'a Record>,
+    limit: u64,
+) -> Result<()> {
+    if txn.open_table(CURSORS)?.is_empty()? {
+        return Ok(());
+    }
+    let mut readings = txn.open_table(READINGS)?;
+    let mut numbers = txn.open_table(NUMBERS)?;
+    let mut sequence = number(&numbers, "sequence")?;
+    for record in records {
+        sequence += 1;
+        readings.insert(sequence, serde_json::to_vec(record).map_err(unreadable)?.as_slice())?;
+    }
+    numbers.insert("sequence", sequence)?;
+    let excess = readings.len()?.saturating_sub(limit);
+    for _ in 0..excess {
+        readings.pop_first()?;
+    }
+    if excess > 0 {
+        let dropped = number(&numbers, "dropped")? + excess;
+        numbers.insert("dropped", dropped)?;
+    }
+    Ok(())
+}
+
+/// Lets an export take part from now on. One that does already goes on where it is.
+pub(crate) fn join(txn: &WriteTransaction, export: &str) -> Result<()> {
+    let mut cursors = txn.open_table(CURSORS)?;
+    if cursors.get(export)?.is_none() {
+        cursors.insert(export, (number(&txn.open_table(NUMBERS)?, "sequence")?, 0))?;
+    }
+    Ok(())
+}
+
+/// Forgets an export, and the readings that waited only for it.
+pub(crate) fn leave(txn: &WriteTransaction, export: &str) -> Result<()> {
+    txn.open_table(CURSORS)?.remove(export)?;
+    trim(txn)
+}
+
+/// The next readings for an export, if any.
+pub(crate) fn next(txn: &ReadTransaction, export: &str) -> Result<Option<Batch>> {
+    let Some((cursor, _)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else { return Ok(None) };
+    let readings = txn.open_table(READINGS)?;
+    let mut batch = Batch { records: Vec::new(), last: cursor };
+    let mut bytes = 0;
+    for row in readings.range(cursor + 1..)?.take(PACK_READINGS) {
+        let (sequence, reading) = row?;
+        bytes += reading.value().len() + FIELD_BYTES;
+        if bytes > PACK_BYTES && !batch.records.is_empty() {
+            break;
+        }
+        let mut record: Record = serde_json::from_slice(reading.value()).map_err(unreadable)?;
+        record.extensions.insert(SEQUENCE_FIELD.to_owned(), sequence.value().into());
+        batch.records.push(record);
+        batch.last = sequence.value();
+    }
+    let Some(first) = batch.records.first_mut() else { return Ok(None) };
+    if let Some(origin) = txn.open_table(ORIGIN)?.get(())? {
+        first.extensions.insert(ORIGIN_FIELD.to_owned(), origin.value().into());
+    }
+    Ok(Some(batch))
+}
+
+/// Notes that an export has everything up to `last`, and removes what every export has.
+pub(crate) fn acknowledge(txn: &WriteTransaction, export: &str, last: u64, count: u64) -> Result<()> {
+    {
+        let mut cursors = txn.open_table(CURSORS)?;
+        let Some((_, acknowledged)) = cursors.get(export)?.map(|row| row.value()) else { return Ok(()) };
+        cursors.insert(export, (last, acknowledged + count))?;
+    }
+    trim(txn)
+}
+
+/// Readings in the outbox, and readings that were dropped from it.
+pub(crate) fn fill(txn: &ReadTransaction) -> Result<(u64, u64)> {
+    Ok((txn.open_table(READINGS)?.len()?, number(&txn.open_table(NUMBERS)?, "dropped")?))
+}
+
+/// Readings that wait for an export, and that it has acknowledged.
+pub(crate) fn progress(txn: &ReadTransaction, export: &str) -> Result<(u64, u64)> {
+    let Some((cursor, acknowledged)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else {
+        return Ok((0, 0));
+    };
+    let readings = txn.open_table(READINGS)?;
+    let before = readings.first()?.map_or(0, |(first, _)| first.value() - 1);
+    let last = readings.last()?.map_or(0, |(last, _)| last.value());
+    // Numbers in the outbox have no gaps, so nothing has to be counted.
+    Ok((last.saturating_sub(cursor.max(before)), acknowledged))
+}
+
+fn trim(txn: &WriteTransaction) -> Result<()> {
+    let cursors = txn.open_table(CURSORS)?;
+    let mut everyone = u64::MAX;
+    for row in cursors.iter()? {
+        everyone = everyone.min(row?.1.value().0);
+    }
+    txn.open_table(READINGS)?.retain_in(..=everyone, |_, _| false)?;
+    Ok(())
+}
+
+fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64> {
+    Ok(numbers.get(name)?.map_or(0, |number| number.value()))
+}

@@ -1,0 +1,138 @@
+//! What a gateway knows: its objects, and what it has heard from each device.
+
+use super::{outbox, readings};
+use crate::{
+    Error, ErrorKind, Result,
+    api::{Device, DeviceStatus, Kind, Profile},
+    objects::{self, OBJECTS, Object, unreadable},
+    senml::Record,
+};
+use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+
+/// By device: readings accepted, rejected, and the last reason.
+const COUNTS: TableDefinition<&str, (u64, u64, &str)> = TableDefinition::new("device-counts");
+/// By device and resource: the last accepted reading.
+const LAST: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("device-last");
+
+pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
+    txn.open_table(OBJECTS)?;
+    txn.open_table(COUNTS)?;
+    txn.open_table(LAST)?;
+    outbox::setup(txn)
+}
+
+/// The generation of a device's credential that this password is.
+pub(crate) fn login(txn: &ReadTransaction, device: &str, password: &[u8]) -> Result<Result<u64, String>> {
+    let objects = txn.open_table(OBJECTS)?;
+    let path = format!("devices/{device}");
+    if objects::check_name("device", device).is_err() || objects::find(&objects, &path)?.is_none() {
+        return Ok(Err("there is no such device".to_owned()));
+    }
+    let mut generations = objects::generations(&objects, &path)?.into_iter();
+    let valid = generations.find(|(_, credential)| credential.recognises(password));
+    Ok(valid.map(|(generation, _)| generation).ok_or_else(|| "the password is wrong".to_owned()))
+}
+
+/// Judges a message of a device and keeps what is accepted.
+pub(crate) fn ingest(
+    txn: &WriteTransaction,
+    device: &str,
+    resource: Option<&str>,
+    message: &[u8],
+    now: f64,
+    outbox_limit: u64,
+) -> Result<()> {
+    let profile = {
+        let objects = txn.open_table(OBJECTS)?;
+        // A device that has just been removed has no say any more.
+        let Some(object) = objects::find(&objects, &format!("devices/{device}"))? else { return Ok(()) };
+        let settings: Device = object.settings()?;
+        objects::get(&objects, &format!("profiles/{}", settings.profile))?.settings::<Profile>()?
+    };
+    let judged = readings::judge(device, &profile, resource, message, now);
+    let mut last = txn.open_table(LAST)?;
+    for reading in judged.iter().flatten() {
+        let record = serde_json::to_vec(&reading.record).map_err(unreadable)?;
+        last.insert((device, reading.resource.as_str()), record.as_slice())?;
+    }
+    outbox::append(txn, judged.iter().flatten().map(|reading| &reading.record), outbox_limit)?;
+
+    let mut counts = txn.open_table(COUNTS)?;
+    let before = counts.get(device)?.map(|row| {
+        let (accepted, rejected, reason) = row.value();
+        (accepted, rejected, reason.to_owned())
+    });
+    let (accepted, rejected, reason) = before.unwrap_or_default();
+    let rejections: Vec<_> = judged.iter().filter_map(|judged| judged.as_ref().err()).collect();
+    let accepted = accepted + (judged.len() - rejections.len()) as u64;
+    let rejected = rejected + rejections.len() as u64;
+    counts.insert(device, (accepted, rejected, rejections.last().map_or(reason.as_str(), |reason| reason)))?;
+    Ok(())
+}
+
+pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<()> {
+    objects::put(txn, path, object, adopt).map(|_| ())
+}
+
+pub(crate) fn put_device(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<()> {
+    let profile = object.settings::<Device>()?.profile;
+    if objects::find(&txn.open_table(OBJECTS)?, &format!("profiles/{profile}"))?.is_none() {
+        return Err(Error::invalid(format!("there is no profile \"{}\"", profile.escape_debug())));
+    }
+    objects::put(txn, path, object, adopt).map(|_| ())
+}
+
+pub(crate) fn put_export(
+    txn: &WriteTransaction,
+    name: &str,
+    path: &str,
+    object: &Object,
+    adopt: bool,
+) -> Result<()> {
+    objects::put(txn, path, object, adopt)?;
+    outbox::join(txn, name)
+}
+
+pub(crate) fn delete_profile(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+    let mut users = Vec::new();
+    for (path, object) in objects::below(&txn.open_table(OBJECTS)?, "devices")? {
+        if object.kind == Kind::Device && object.settings::<Device>()?.profile == name {
+            users.push(format!("\"{path}\""));
+        }
+    }
+    if !users.is_empty() {
+        let more = users.len().saturating_sub(3);
+        users.truncate(3);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let message = format!("profile \"{name}\" is used by {}{more}", users.join(", "));
+        return Err(Error::new(ErrorKind::InUse, message));
+    }
+    objects::delete(txn, path, mark).map(|_| ())
+}
+
+pub(crate) fn delete_device(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+    objects::delete(txn, path, mark)?;
+    txn.open_table(COUNTS)?.remove(name)?;
+    txn.open_table(LAST)?.retain_in((name, "")..(format!("{name}\0").as_str(), ""), |_, _| false)?;
+    Ok(())
+}
+
+pub(crate) fn delete_export(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+    objects::delete(txn, path, mark)?;
+    outbox::leave(txn, name)
+}
+
+pub(crate) fn device_status(txn: &ReadTransaction, device: &str) -> Result<DeviceStatus> {
+    let mut status = DeviceStatus::default();
+    if let Some(row) = txn.open_table(COUNTS)?.get(device)? {
+        let (accepted, rejected, reason) = row.value();
+        (status.accepted, status.rejected) = (accepted, rejected);
+        status.last_rejection = (rejected > 0).then(|| reason.to_owned());
+    }
+    for row in txn.open_table(LAST)?.range((device, "")..(format!("{device}\0").as_str(), ""))? {
+        let (key, record) = row?;
+        let record: Record = serde_json::from_slice(record.value()).map_err(unreadable)?;
+        status.last.insert(key.value().1.to_owned(), record);
+    }
+    Ok(status)
+}

@@ -1,0 +1,150 @@
+//! One embedded store with one writing thread. Changes that wait at the same time are committed together, so one
+//! flush to disk serves many of them.
+
+use crate::{Error, Result};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{mpsc, oneshot};
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// The format of what is stored. A store of a newer format is refused.
+const FORMAT: u64 = 1;
+
+/// The most changes in one commit, and the most that may wait. Past it, writers wait for their turn.
+const GROUP: usize = 256;
+
+type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Change = Box<dyn FnOnce(&WriteTransaction) -> (bool, Answer) + Send>;
+
+/// A handle to the store; [`Store::close`] releases the file.
+pub(crate) struct Store(RwLock<Option<Open>>);
+
+struct Open {
+    database: Arc<Database>,
+    changes: mpsc::Sender<Change>,
+    writer: JoinHandle<()>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Checks the format, lets `setup` create the tables, and starts the writer.
+    pub(crate) fn start(database: Database, setup: fn(&WriteTransaction) -> Result<()>) -> Result<Self> {
+        let txn = database.begin_write()?;
+        {
+            let mut meta = txn.open_table(META)?;
+            let format = meta.get("format")?.map_or(FORMAT, |format| format.value());
+            if format > FORMAT {
+                return Err(Error::store(format!("the store has format {format}, newer than {FORMAT}")));
+            }
+            meta.insert("format", FORMAT)?;
+        }
+        setup(&txn)?;
+        txn.commit()?;
+        let database = Arc::new(database);
+        let (changes, waiting) = mpsc::channel(GROUP);
+        let writer = thread::Builder::new()
+            .name("iotorch-lite-store".to_owned())
+            .spawn({
+                let database = Arc::clone(&database);
+                move || write_groups(&database, waiting)
+            })
+            .map_err(|error| Error::store("cannot start the store's thread").caused_by(error))?;
+        Ok(Self(RwLock::new(Some(Open { database, changes, writer }))))
+    }
+
+    /// Reads in one consistent view.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let database = self.open(|open| Arc::clone(&open.database))?;
+        work(&database.begin_read()?)
+    }
+
+    /// Carries out a change and returns when it is durable.
+    ///
+    /// `work` decides before it writes: an error other than [`ErrorKind::Store`](crate::ErrorKind::Store) must
+    /// leave no write behind, because the changes of others are in the same commit.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let changes = self.open(|open| open.changes.clone())?;
+        let (sender, answer) = oneshot::channel();
+        let change: Change = Box::new(move |txn| {
+            let result = work(txn);
+            let broken = matches!(&result, Err(error) if error.kind() == crate::ErrorKind::Store);
+            let answer: Answer = Box::new(move |committed| {
+                // Nobody waits any more if the caller was dropped; the change holds all the same.
+                let _ = sender.send(match committed {
+                    Ok(()) => result,
+                    Err(why) => {
+                        result.and_then(|_| Err(Error::store(format!("cannot commit to the store: {why}"))))
+                    }
+                });
+            });
+            (broken, answer)
+        });
+        changes.send(change).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Waits for the changes under way and releases the file.
+    pub(crate) async fn close(&self) {
+        let open = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Open { database, changes, writer }) = open {
+            drop(changes);
+            // A panic of the writer has been reported by the panic hook and answered to every caller.
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+            drop(database);
+        }
+    }
+
+    fn open<T>(&self, pick: impl FnOnce(&Open) -> T) -> Result<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(pick).ok_or_else(closed)
+    }
+}
+
+fn closed() -> Error {
+    Error::store("the store is closed")
+}
+
+fn write_groups(database: &Database, mut waiting: mpsc::Receiver<Change>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
+        let mut answers = Vec::with_capacity(group.len());
+        let committed = commit(database, group.drain(..), &mut answers);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a commit to the store failed");
+        }
+        for answer in answers {
+            answer(committed.clone());
+        }
+    }
+}
+
+fn commit(
+    database: &Database,
+    group: impl Iterator<Item = Change>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), String> {
+    let txn = database.begin_write().map_err(|error| error.to_string())?;
+    let mut broken = false;
+    for change in group {
+        let (this_broke, answer) = change(&txn);
+        broken |= this_broke;
+        answers.push(answer);
+    }
+    if broken {
+        txn.abort().map_err(|error| error.to_string())?;
+        return Err("a change of the same commit failed".to_owned());
+    }
+    txn.commit().map_err(|error| error.to_string())
+}

@@ -1,0 +1,36 @@
+//! The environment variables that change what a command does, read here and nowhere else.
+
+#![expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+
+use std::env;
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+
+/// The systems that must be present for tests (`IOTORCH_REQUIRE`), if the caller chose them; empty demands none.
+pub(crate) fn required_systems() -> Option<String> {
+    env::var("IOTORCH_REQUIRE").ok()
+}
+
+/// Whether the caller chose a folder for cargo's output; it then is not ours to choose.
+pub(crate) fn has_build_folder() -> bool {
+    ["CARGO_BUILD_BUILD_DIR", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
+        .into_iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// This project's part of the user's cache folder (XDG Base Directory Specification 0.8: relative paths are ignored).
+pub(crate) fn cache_folder() -> Result<PathBuf, Failure> {
+    let chosen = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = chosen.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    cache.map(|folder| folder.join("iotorch")).ok_or_else(|| {
+        Failure::new("cannot find the cache folder: no home folder is known")
+            .with_help("set XDG_CACHE_HOME to an absolute path")
+    })
+}
+
+/// Where a program lies on the search path, if it does.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+}
