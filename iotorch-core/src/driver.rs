@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{DriverName, Infrastructure},
     place::Place,
-    resource::{KindName, Role, Spec},
+    resource::{KindName, Objective, Role, Spec},
 };
 
 /// What a driver is and can do.
@@ -152,6 +152,11 @@ pub trait Driver: Send + Sync {
     /// What the resource takes of things that slices share.
     fn claims(&self, spec: &Spec) -> Vec<Claim> {
         let _ = spec;
+        Vec::new()
+    }
+
+    /// The objectives of a segment that it enforces; any other is only written down, and the plan says so.
+    fn enforces(&self) -> Vec<Objective> {
         Vec::new()
     }
 

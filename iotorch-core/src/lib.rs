@@ -6,20 +6,26 @@
 pub mod declared;
 pub mod domain;
 pub mod driver;
+pub mod engine;
 pub mod error;
 pub mod model;
 pub mod network;
 pub mod observer;
 pub mod orchestrator;
 pub mod place;
+pub mod placement;
 pub mod plan;
 pub mod resource;
+mod saga;
 pub mod secret;
+pub mod sim;
 pub mod status;
 pub mod store;
+pub mod testing;
 
 pub use domain::{Context, Domain, Health, Mark, Observed, Scope};
 pub use driver::{Claim, Driver, DriverInfo, Drivers, Issue, Serves, Target, Verdict};
+pub use engine::{Clock, Engine, EngineBuilder, Limits};
 pub use error::{Cause, Error, ErrorKind, Result};
 pub use orchestrator::{ApplyError, Direction, Intent, Orchestrator, Report, RunOptions};
 pub use place::{Facts, Place, Places, Route};

@@ -4,13 +4,14 @@
 //! Nothing is routed from client to client. The broker keeps no session past a connection, no retained message and
 //! nothing on disk: what must last is stored by the `Access`.
 
-use crate::{Error, ErrorKind, Result, data_dir::listen, refusals::Refusals};
+use crate::{Error, ErrorKind, Result, listening::listen, refusals::Refusals};
 use async_trait::async_trait;
 use mqtt5::{
     MqttError, QoS,
     broker::{
         AuthProvider, AuthResult, BrokerConfig, BrokerEventHandler, BrokerShutdownHandle, ClientConnectEvent,
-        ClientPublishEvent, MqttBroker, PublishAction, StorageBackendType, StorageConfig, router::MessageRouter,
+        ClientPublishEvent, MqttBroker, PublishAction, StorageBackendType, StorageConfig,
+        router::MessageRouter,
     },
     packet::{connect::ConnectPacket, publish::PublishPacket},
     protocol::v5::reason_codes::ReasonCode,
@@ -74,9 +75,8 @@ impl Broker {
             .with_sys_topics_enabled(false)
             .with_storage(StorageConfig::new().with_backend(StorageBackendType::Memory));
         config.event_handler = Some(Arc::clone(&clients) as Arc<dyn BrokerEventHandler>);
-        let failed = |error: MqttError| {
-            Error::new(ErrorKind::Taken, "cannot start the MQTT broker").caused_by(error)
-        };
+        let failed =
+            |error: MqttError| Error::new(ErrorKind::Taken, "cannot start the MQTT broker").caused_by(error);
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(failed)?
@@ -150,8 +150,12 @@ impl Clients {
         let rests = |session: &Session| {
             session.user == user && generation.is_none_or(|generation| generation == session.generation)
         };
-        let gone: Vec<_> =
-            self.sessions().logged_in.extract_if(|_, session| rests(session)).map(|(client, _)| client).collect();
+        let gone: Vec<_> = self
+            .sessions()
+            .logged_in
+            .extract_if(|_, session| rests(session))
+            .map(|(client, _)| client)
+            .collect();
         for client in gone {
             self.drop_connection(&client).await;
         }
@@ -258,12 +262,22 @@ impl AuthProvider for Clients {
         })
     }
 
-    fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
+    fn authorize_publish<'a>(
+        &'a self,
+        client: &str,
+        user: Option<&'a str>,
+        topic: &'a str,
+    ) -> Answer<'a, bool> {
         let rule = user.is_some_and(|user| self.access.may_publish(user, topic));
         Box::pin(ready(self.allow(client, user, rule, &format!("published to \"{topic}\""))))
     }
 
-    fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> Answer<'a, bool> {
+    fn authorize_subscribe<'a>(
+        &'a self,
+        client: &str,
+        user: Option<&'a str>,
+        filter: &'a str,
+    ) -> Answer<'a, bool> {
         let rule = user.is_some_and(|user| self.access.may_subscribe(user, filter));
         Box::pin(ready(self.allow(client, user, rule, &format!("subscribed to \"{filter}\""))))
     }
@@ -299,12 +313,64 @@ impl BrokerEventHandler for Clients {
 
 #[cfg(test)]
 mod tests {
-    use super::belongs;
+    use super::*;
+    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn a_client_identifier_belongs_to_one_user_or_is_random() {
         assert!(belongs("d1", "d1") && belongs("d1:second", "d1"));
         assert!(belongs("auto-0123456789abcdef0123456789abcdef", "d1"));
         assert!(!belongs("d12", "d1") && !belongs("d2", "d1") && !belongs("auto-1", "d1"));
+    }
+
+    /// Admits everybody; its disk is full until it is not.
+    #[derive(Default)]
+    struct FullDisk(Refusals, AtomicBool);
+
+    #[async_trait]
+    impl Access for FullDisk {
+        fn login(&self, _user: &str, _password: &[u8]) -> std::result::Result<u64, String> {
+            Ok(1)
+        }
+
+        fn may_publish(&self, _user: &str, _topic: &str) -> bool {
+            true
+        }
+
+        fn may_subscribe(&self, _user: &str, _filter: &str) -> bool {
+            false
+        }
+
+        async fn publish(&self, _user: &str, _topic: &str, _payload: &[u8]) -> Result<()> {
+            if self.1.load(Ordering::SeqCst) { Ok(()) } else { Err(Error::store("the disk is full")) }
+        }
+
+        fn refusals(&self) -> &Refusals {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_cannot_be_stored_is_not_acknowledged_and_the_client_is_told() {
+        let disk = Arc::new(FullDisk::default());
+        let access = Arc::clone(&disk) as Arc<dyn Access>;
+        let broker = Broker::start(0, 64 * 1024, access).await.unwrap();
+        for full in [true, false] {
+            disk.1.store(!full, Ordering::SeqCst);
+            let mut options = MqttOptions::new("d1", ("127.0.0.1", broker.port()));
+            options.set_credentials("d1", "any");
+            let (client, mut events) = AsyncClient::builder(options).capacity(1).build();
+            client.publish("t", "x", PublishOptions::at_least_once()).await.unwrap();
+            let acknowledged = loop {
+                match events.poll().await {
+                    Ok(Event::Incoming(Packet::PubAck(_))) => break true,
+                    Ok(_) => {}
+                    Err(_) => break false,
+                }
+            };
+            assert_eq!(acknowledged, !full);
+        }
+        broker.stop().await;
     }
 }

@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
-    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-use tokio::net::TcpListener;
 
 /// Memory for cached pages of one store. The default of the store, 1 GiB, is for programs that have only one.
 const CACHE: usize = 16 * 1024 * 1024;
@@ -39,7 +37,11 @@ impl DataDir {
     }
 
     /// Opens the store of this name. It stays locked against other processes until it is closed.
-    pub(crate) fn store(&self, name: &str, setup: fn(&redb::WriteTransaction) -> Result<()>) -> Result<Store> {
+    pub(crate) fn store(
+        &self,
+        name: &str,
+        setup: fn(&redb::WriteTransaction) -> Result<()>,
+    ) -> Result<Store> {
         let path = self.0.join(name);
         private().open(&path).map_err(|error| Self::failed("create", &path, error))?;
         let database = Database::builder().set_cache_size(CACHE).create(&path).map_err(|error| {
@@ -56,7 +58,9 @@ impl DataDir {
     pub(crate) fn ports(&self, configured: Ports) -> Result<Ports> {
         let path = self.0.join(PORTS);
         let recorded = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| Self::failed("read", &path, error))?,
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| Self::failed("read", &path, error))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ports { mqtt: 0, management: 0 },
             Err(error) => return Err(Self::failed("read", &path, error)),
         };
@@ -88,12 +92,4 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
-}
-
-/// Listens on a port of the loopback interface, 0 for any free one.
-pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpListener::bind(address).await.map_err(|error| {
-        Error::new(ErrorKind::Taken, format!("cannot listen on {address}")).caused_by(error)
-    })
 }

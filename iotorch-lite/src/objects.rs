@@ -4,7 +4,7 @@
 
 use crate::{
     Error, Result, Secret,
-    api::{Kind, Managed, Put},
+    api::{Kind, Managed},
     secret::Hashed,
 };
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -33,12 +33,6 @@ pub(crate) enum Kept {
 }
 
 impl Object {
-    pub(crate) fn new<T: Serialize>(kind: Kind, put: Put<T>, keep: fn(&Secret) -> Kept) -> Result<Self> {
-        let settings = serde_json::to_value(put.settings).map_err(unreadable)?;
-        let secret = put.secret.as_ref().map(keep);
-        Ok(Self { kind, mark: put.mark, spec: put.spec, settings, secret })
-    }
-
     pub(crate) fn settings<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_value(self.settings.clone()).map_err(unreadable)
     }
@@ -69,7 +63,10 @@ impl Kept {
 }
 
 /// Finds an object.
-pub(crate) fn find(table: &impl ReadableTable<&'static str, &'static [u8]>, path: &str) -> Result<Option<Object>> {
+pub(crate) fn find(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    path: &str,
+) -> Result<Option<Object>> {
     table.get(path)?.map(|bytes| serde_json::from_slice(bytes.value()).map_err(unreadable)).transpose()
 }
 
@@ -95,6 +92,20 @@ pub(crate) fn below(
     Ok(found)
 }
 
+/// Puts a generation of a credential in place. It tells whether it replaced another secret.
+pub(crate) fn put_credential(
+    txn: &WriteTransaction,
+    holder: &str,
+    path: &str,
+    object: &Object,
+    secret: &Secret,
+    adopt: bool,
+) -> Result<bool> {
+    get(&txn.open_table(OBJECTS)?, holder)?;
+    let previous = put(txn, path, object, adopt)?;
+    Ok(previous.is_some_and(|previous| !previous.recognises(secret.expose().as_bytes())))
+}
+
 /// The generations of the credentials of an object, in ascending order.
 pub(crate) fn generations(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
@@ -109,7 +120,12 @@ pub(crate) fn generations(
 }
 
 /// Puts an object in place and gives the one that was there.
-pub(crate) fn put(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<Option<Object>> {
+pub(crate) fn put(
+    txn: &WriteTransaction,
+    path: &str,
+    object: &Object,
+    adopt: bool,
+) -> Result<Option<Object>> {
     let mut objects = txn.open_table(OBJECTS)?;
     let previous = find(&objects, path)?;
     check_owner(path, previous.as_ref(), (!adopt).then_some(object.mark.as_str()))?;
@@ -129,6 +145,11 @@ pub(crate) fn delete(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> 
     Ok(previous)
 }
 
+/// Refuses an object that carries another mark than the one given.
+pub(crate) fn check_mark(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<()> {
+    check_owner(path, find(&txn.open_table(OBJECTS)?, path)?.as_ref(), mark)
+}
+
 fn check_owner(path: &str, existing: Option<&Object>, mark: Option<&str>) -> Result<()> {
     match (existing, mark) {
         (Some(existing), Some(mark)) if existing.mark != mark => Err(Error::conflict(path, &existing.mark)),
@@ -140,7 +161,8 @@ fn check_owner(path: &str, existing: Option<&Object>, mark: Option<&str>) -> Res
 /// a letter or digit.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if name.len() <= 128 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed) {
+    if name.len() <= 128 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
+    {
         return Ok(());
     }
     Err(Error::invalid(format!(

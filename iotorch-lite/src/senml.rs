@@ -182,7 +182,7 @@ impl Base {
             self.name = name;
         }
         self.time = fields.bt.unwrap_or(self.time);
-        self.unit = fields.bu.or(self.unit.take());
+        self.unit = fields.bu.or_else(|| self.unit.take());
         self.value = fields.bv.or(self.value);
         self.sum = fields.bs.or(self.sum);
 
@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn small_times_are_relative_to_now_and_no_time_is_now() {
-        let records = parse(br#"[{"n":"a","v":1},{"n":"a","v":1,"t":-5.5},{"n":"a","v":1,"t":268435456}]"#, NOW);
+        let records =
+            parse(br#"[{"n":"a","v":1},{"n":"a","v":1,"t":-5.5},{"n":"a","v":1,"t":268435456}]"#, NOW);
         let times: Vec<_> = records.unwrap().iter().map(|r| r.time).collect();
         assert_eq!(times, [NOW, NOW - 5.5, 268_435_456.0]);
     }

@@ -2,7 +2,7 @@
 //! flush to disk serves many of them.
 
 use crate::{Error, Result};
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -147,4 +147,57 @@ fn commit(
         return Err("a change of the same commit failed".to_owned());
     }
     txn.commit().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use redb::{ReadableTableMetadata, backends::InMemoryBackend};
+
+    const ROWS: TableDefinition<&str, u64> = TableDefinition::new("rows");
+
+    fn start(prepare: fn(&WriteTransaction) -> Result<()>) -> Result<Store> {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
+        let txn = database.begin_write()?;
+        prepare(&txn)?;
+        txn.commit()?;
+        Store::start(database, |txn| txn.open_table(ROWS).map(|_| ()).map_err(Error::from))
+    }
+
+    fn insert(row: &'static str) -> impl FnOnce(&WriteTransaction) -> Result<()> + Send {
+        move |txn| {
+            txn.open_table(ROWS)?.insert(row, 1)?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_does_not_touch_those_committed_with_it() {
+        let store = start(|_| Ok(())).unwrap();
+        let refused = store.write(|_| Err::<(), _>(Error::invalid("no")));
+        let (first, refused, second) =
+            tokio::join!(store.write(insert("a")), refused, store.write(insert("b")));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+        assert!(first.is_ok() && second.is_ok());
+        let rows = store.read(|txn| Ok(txn.open_table(ROWS)?.len()?)).unwrap();
+        assert_eq!(rows, 2);
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_refuses_reads_and_writes() {
+        let store = start(|_| Ok(())).unwrap();
+        store.close().await;
+        assert_eq!(store.write(insert("a")).await.unwrap_err().to_string(), "the store is closed");
+        assert_eq!(store.read(|_| Ok(())).unwrap_err().kind(), ErrorKind::Store);
+    }
+
+    #[test]
+    fn a_store_of_a_newer_format_is_refused() {
+        let newer = start(|txn| {
+            txn.open_table(META)?.insert("format", FORMAT + 1)?;
+            Ok(())
+        });
+        assert_eq!(newer.unwrap_err().to_string(), "the store has format 2, newer than 1");
+    }
 }

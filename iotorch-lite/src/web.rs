@@ -2,7 +2,9 @@
 
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{Failure, FailureDetail, Health, Put},
+    api::{Failure, FailureDetail, Health, Kind, Managed, Put},
+    objects::{self, Kept, OBJECTS, Object, unreadable},
+    store::Store,
 };
 use axum::{
     Json, Router,
@@ -13,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     future::{Future, IntoFuture},
     sync::Arc,
@@ -53,29 +55,78 @@ impl IntoResponse for Error {
     }
 }
 
-/// Reads the body of a PUT. Its errors show no part of the secret.
-pub(crate) fn put_body<T: DeserializeOwned>(body: &Bytes) -> Result<Put<T>> {
-    let mut json: serde_json::Value = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Error::invalid(format!("the body is not JSON at line {line}, column {column}"))
-    })?;
-    let secret = match json.as_object_mut().and_then(|fields| fields.remove("secret")) {
-        None | Some(serde_json::Value::Null) => None,
-        Some(serde_json::Value::String(secret)) if !secret.is_empty() => Some(Secret::new(secret)),
-        Some(_) => return Err(Error::invalid("the secret must be a string that is not empty")),
-    };
-    let put: Put<T> =
-        serde_json::from_value(json).map_err(|error| Error::invalid(format!("the body is wrong: {error}")))?;
-    Ok(Put { secret, ..put })
+pub(crate) type ChangeOptions = Result<Query<ChangeQuery>, QueryRejection>;
+pub(crate) type Shown = Result<Json<Managed<serde_json::Value>>>;
+
+/// What becomes of the secret in the body of a PUT.
+pub(crate) enum Rule {
+    /// There must be none.
+    None,
+    /// There may be one; it is kept like this.
+    Optional(fn(&Secret) -> Kept),
+    /// There must be one; it is kept like this.
+    Required(fn(&Secret) -> Kept),
 }
 
-/// Refuses an object without, or with, a secret.
-pub(crate) fn check_secret<T>(put: &Put<T>, wanted: bool) -> Result<()> {
-    match (wanted, put.secret.is_some()) {
-        (true, false) => Err(Error::invalid("the object needs a secret")),
-        (false, true) => Err(Error::invalid("the object takes no secret")),
-        _ => Ok(()),
+/// An object as a PUT wants it.
+pub(crate) struct Wanted {
+    pub(crate) object: Object,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) adopt: bool,
+}
+
+impl Wanted {
+    /// Reads a PUT. Errors show no part of the secret.
+    pub(crate) fn read<T: Serialize + DeserializeOwned>(
+        kind: Kind,
+        options: ChangeOptions,
+        body: &Bytes,
+        rule: Rule,
+    ) -> Result<Self> {
+        let adopt = query(options)?.adopt;
+        let mut json: serde_json::Value = serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Error::invalid(format!("the body is not JSON at line {line}, column {column}"))
+        })?;
+        let secret = match json.as_object_mut().and_then(|fields| fields.remove("secret")) {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(secret)) if !secret.is_empty() => Some(Secret::new(secret)),
+            Some(_) => return Err(Error::invalid("the secret must be a string that is not empty")),
+        };
+        let Put { mark, spec, settings, .. } = serde_json::from_value::<Put<T>>(json)
+            .map_err(|error| Error::invalid(format!("the body is wrong: {error}")))?;
+        let kept = match (rule, &secret) {
+            (Rule::None, Some(_)) => return Err(Error::invalid("the object takes no secret")),
+            (Rule::Required(_), None) => return Err(Error::invalid("the object needs a secret")),
+            (Rule::Optional(keep) | Rule::Required(keep), Some(secret)) => Some(keep(secret)),
+            (Rule::None | Rule::Optional(_), None) => None,
+        };
+        let settings = serde_json::to_value(settings).map_err(unreadable)?;
+        Ok(Self { object: Object { kind, mark, spec, settings, secret: kept }, secret, adopt })
     }
+}
+
+/// Answers `GET /objects`.
+pub(crate) fn all_objects(store: &Store) -> Result<Json<Vec<Managed<serde_json::Value>>>> {
+    let all = store.read(|txn| objects::below(&txn.open_table(OBJECTS)?, ""))?;
+    Ok(Json(all.into_iter().map(|(path, object)| object.shown(&path)).collect()))
+}
+
+/// Answers GET of one object.
+pub(crate) fn one_object(store: &Store, path: &str) -> Shown {
+    let path = path.trim_start_matches('/');
+    let object = store.read(|txn| objects::get(&txn.open_table(OBJECTS)?, path))?;
+    Ok(Json(object.shown(path)))
+}
+
+/// Answers GET of the credentials of an object.
+pub(crate) fn all_generations(store: &Store, path: &str) -> Result<Json<Vec<u64>>> {
+    store.read(|txn| {
+        let objects = txn.open_table(OBJECTS)?;
+        objects::get(&objects, path)?;
+        let generations = objects::generations(&objects, path)?;
+        Ok(Json(generations.into_iter().map(|(generation, _)| generation).collect()))
+    })
 }
 
 /// The token of a request.
@@ -90,7 +141,8 @@ pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T> {
 
 /// The number of a credential's generation.
 pub(crate) fn generation(text: &str) -> Result<u64> {
-    text.parse().map_err(|_| Error::invalid(format!("\"{text}\" is not a generation: use a whole number from 0")))
+    text.parse()
+        .map_err(|_| Error::invalid(format!("\"{text}\" is not a generation: use a whole number from 0")))
 }
 
 /// Changes of objects: one after the other, each with its effects, and to the end even if the client goes away in

@@ -1,12 +1,13 @@
 //! `check`: what must hold before a change is merged, beside the tests.
 
+mod packages;
+
 use crate::build_dir::BuildDir;
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::schema;
 use crate::terminal;
 use crate::tools::{self, CARGO_DENY, CARGO_MACHETE};
-use crate::workspace;
 
 /// Runs every check, the quick ones first, up to the first that fails.
 pub(crate) fn run(build: &BuildDir) -> Result<(), Failure> {
@@ -16,7 +17,7 @@ pub(crate) fn run(build: &BuildDir) -> Result<(), Failure> {
     lints(build)?;
     docs(build)?;
     schema::check(build)?;
-    packages(build)?;
+    packages::check(build)?;
     let advisories_were_checked = advisories()?;
     // Last, where it is seen: what could not be checked must not look like what passed.
     if advisories_were_checked {
@@ -53,8 +54,8 @@ fn advisories() -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// With the features that tests use, so that both share what is compiled of the dependencies; `packages` covers the
-/// default ones.
+/// With the features that tests use, so that both share what is compiled of the dependencies; [`packages`] covers
+/// the default ones.
 fn lints(build: &BuildDir) -> Result<(), Failure> {
     tools::component("clippy", "clippy")?;
     build
@@ -68,16 +69,5 @@ fn docs(build: &BuildDir) -> Result<(), Failure> {
         .cargo("doc")
         .env("RUSTDOCFLAGS", "-D warnings")
         .args(["--locked", "--workspace", "--all-features", "--no-deps"])
-        .run()
-}
-
-/// Packs and compiles what would be published, in one call, so that the crates find each other.
-fn packages(build: &BuildDir) -> Result<(), Failure> {
-    let kept_back = workspace::packages()?.into_iter().filter(|package| !package.is_published);
-    build
-        .cargo("package")
-        // Checks run before a commit as well as after it.
-        .args(["--locked", "--allow-dirty", "--workspace"])
-        .args(kept_back.flat_map(|package| ["--exclude".to_owned(), package.name]))
         .run()
 }

@@ -8,8 +8,8 @@ Everything a developer of iotorch does.
 Every command prints the command lines it runs, and stops at the first that fails.
 
 Builds share one folder of intermediate files among all clones, so that a fresh clone is warm: \
-$XDG_CACHE_HOME/iotorch/build, or ~/.cache/iotorch/build. Finished programs stay in the clone's own target folder. \
-CARGO_BUILD_BUILD_DIR or CARGO_TARGET_DIR, where set, take its place.";
+$XDG_CACHE_HOME/iotorch/build, or ~/.cache/iotorch/build. Finished programs stay in the clone's own target folder, where intermediate files go too \
+while another clone uses the shared one. CARGO_BUILD_BUILD_DIR or CARGO_TARGET_DIR, where set, take its place.";
 
 #[derive(Debug, Parser)]
 #[command(

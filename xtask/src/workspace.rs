@@ -11,10 +11,18 @@ use crate::failure::Failure;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     /// Whether it is meant for a registry (`publish = false` says no).
     pub(crate) is_published: bool,
     /// The names of its `[[bench]]` targets, sorted.
     pub(crate) benches: Vec<String>,
+}
+
+impl Package {
+    /// Name and version, as cargo names a package's file and folder.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
 }
 
 /// The folder that holds the workspace's `Cargo.toml`.
@@ -39,9 +47,11 @@ fn parse(metadata: &str) -> Result<Vec<Package>, Failure> {
 
 // The format: cargo's manual, cargo-metadata(1), "JSON format", version 1.
 fn package(package: &Value) -> Result<Package, Failure> {
-    let name = package["name"]
-        .as_str()
-        .ok_or_else(|| Failure::new("cannot read the answer of cargo metadata: a package has no name"))?;
+    let text = |field: &str| {
+        package[field].as_str().map(str::to_owned).ok_or_else(|| {
+            Failure::new(format!("cannot read the answer of cargo metadata: a package has no {field}"))
+        })
+    };
     let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut benches: Vec<String> = targets
         .iter()
@@ -53,7 +63,7 @@ fn package(package: &Value) -> Result<Package, Failure> {
     benches.sort_unstable();
     // `null` allows every registry, a list only those in it.
     let is_published = package["publish"].as_array().is_none_or(|registries| !registries.is_empty());
-    Ok(Package { name: name.to_owned(), is_published, benches })
+    Ok(Package { name: text("name")?, version: text("version")?, is_published, benches })
 }
 
 #[cfg(test)]
@@ -63,13 +73,14 @@ mod tests {
     #[test]
     fn crates_are_read_with_their_benches_and_whether_they_are_published() {
         let metadata = r#"{ "packages": [
-            { "name": "one", "publish": null, "targets": [{ "kind": ["lib"], "name": "one" }] },
-            { "name": "two", "publish": [], "targets": [
+            { "name": "one", "version": "0.1.0", "publish": null, "targets": [{ "kind": ["lib"], "name": "one" }] },
+            { "name": "two", "version": "0.1.0", "publish": [], "targets": [
                 { "kind": ["bench"], "name": "saga" }, { "kind": ["bench"], "name": "plan" }] },
-            { "name": "three", "publish": ["inner"], "targets": [] }
+            { "name": "three", "version": "0.1.0", "publish": ["inner"], "targets": [] }
         ] }"#;
         let package = |name: &str, is_published, benches: &[&str]| Package {
             name: name.to_owned(),
+            version: "0.1.0".to_owned(),
             is_published,
             benches: benches.iter().map(ToString::to_string).collect(),
         };

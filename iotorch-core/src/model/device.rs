@@ -75,6 +75,7 @@ pub struct Profile {
 
 /// One value of a device: a sensor's reading, or an actuator's setting (one that can be written).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TypedBuilder)]
+#[schemars(title = "resource")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileResource {
     /// Its name, unique in the profile.
@@ -116,6 +117,7 @@ pub struct Range(pub f64, pub f64);
 
 /// Whether a resource is read, written or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "kind of access")]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// The device reports it.

@@ -20,7 +20,7 @@ pub struct Gateway {
     #[builder(default = lite())]
     pub application: DriverName,
     /// Where it runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
     #[builder(default)]
     pub placement: Placement,
     /// The Helm chart that deploys it, where the place needs one.
@@ -56,7 +56,7 @@ pub struct Server {
     #[builder(default = lite())]
     pub application: DriverName,
     /// Where it runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
     #[builder(default)]
     pub placement: Placement,
     /// The Helm chart that deploys it, where the place needs one.
@@ -101,6 +101,7 @@ pub struct Chart {
 
 /// An application that runs already, outside of iotorch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "external application")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct External {
     /// Its addresses by the names its driver knows (`management`, `mqtt`, `http`).

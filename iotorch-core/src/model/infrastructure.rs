@@ -17,6 +17,7 @@ pub struct Infrastructure {
 
 /// What an [`Infrastructure`] is and how it is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TypedBuilder)]
+#[schemars(title = "infrastructure")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InfrastructureSpec {
     /// The driver that manages it, such as `local` or `kubernetes`.

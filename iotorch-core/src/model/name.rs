@@ -41,7 +41,7 @@ macro_rules! name_type {
             /// [`ErrorKind::Invalid`] with the rule that `text` breaks.
             pub fn new(text: &str) -> Result<Self, Error> {
                 $check(text).map_err(|why| {
-                    Error::new(ErrorKind::Invalid, format!(concat!("cannot use {:?} as a ", $noun), text)).with_source(why)
+                    Error::new(ErrorKind::Invalid, format!(concat!("cannot use {:?} as ", $noun), text)).with_source(why)
                 })?;
                 Ok(Self(text.into()))
             }
@@ -100,7 +100,7 @@ macro_rules! name_type {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "maxLength": $max, "pattern": $pattern })
+                json_schema!({ "type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern })
             }
         }
     };
@@ -108,25 +108,25 @@ macro_rules! name_type {
 
 name_type! {
     /// The name of a slice, unique in an installation: 1 to 63 of `a-z`, `0-9` and `-`.
-    SliceName, "slice name", check_label, LABEL_PATTERN, MAX_NAME
+    SliceName, "a slice name", check_label, LABEL_PATTERN, MAX_NAME
 }
 name_type! {
     /// The name of an infrastructure, unique in an installation; same form as [`SliceName`].
-    InfrastructureName, "infrastructure name", check_infrastructure, LABEL_PATTERN, MAX_NAME
+    InfrastructureName, "an infrastructure name", check_infrastructure, LABEL_PATTERN, MAX_NAME
 }
 name_type! {
     /// The name of a part of a slice (gateway, server, device, profile, network function), unique among its kind.
-    PartName, "name", check_label, LABEL_PATTERN, MAX_NAME
+    PartName, "a name", check_label, LABEL_PATTERN, MAX_NAME
 }
 name_type! {
     /// The name of a driver, such as `lite`, `kubernetes` or `linux-vxlan`.
-    DriverName, "driver name", check_label, LABEL_PATTERN, MAX_NAME
+    DriverName, "a driver name", check_label, LABEL_PATTERN, MAX_NAME
 }
 name_type! {
     /// The name of a resource of a device profile: 1 to 63 of letters, digits and `-:._`, the first a letter or digit.
     ///
     /// It becomes part of a SenML name (RFC 8428 section 4.5.1), which allows just these and `/`; a `/` would break topics.
-    ResourceName, "resource name", check_resource, "^[A-Za-z0-9][-:._A-Za-z0-9]*$", MAX_NAME
+    ResourceName, "a resource name", check_resource, "^[A-Za-z0-9][-:._A-Za-z0-9]*$", MAX_NAME
 }
 
 /// Words that stand where an infrastructure's name does in a resource id.

@@ -54,6 +54,7 @@ impl OnUnenforced {
 
 /// Single network slice selection assistance information (3GPP TS 23.003 section 28.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "S-NSSAI")]
 #[serde(deny_unknown_fields)]
 pub struct Snssai {
     /// Slice/service type, 0 to 255; 1 to 6 are standard.
@@ -193,9 +194,9 @@ pub(super) fn declared() -> DriverName {
     DriverName::literal("declared")
 }
 
-/// A data rate to guarantee, and one not to exceed.
+/// A data rate to guarantee, and one not to exceed. A rate alone (`2Mbit/s`) is one to guarantee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", from = "BandwidthForm")]
 pub struct BandwidthObjective {
     /// Always available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,9 +206,40 @@ pub struct BandwidthObjective {
     pub max: Option<Bandwidth>,
 }
 
+/// The two ways to write a [`BandwidthObjective`].
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "BandwidthObjective")]
+#[serde(untagged)]
+enum BandwidthForm {
+    /// Always available.
+    Guaranteed(Bandwidth),
+    /// Both bounds.
+    Bounds(BandwidthBounds),
+}
+
+/// The bounds of a data rate.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BandwidthBounds {
+    /// Always available.
+    guaranteed: Option<Bandwidth>,
+    /// Never exceeded.
+    max: Option<Bandwidth>,
+}
+
+impl From<BandwidthForm> for BandwidthObjective {
+    fn from(form: BandwidthForm) -> Self {
+        match form {
+            BandwidthForm::Guaranteed(rate) => Self { guaranteed: Some(rate), max: None },
+            BandwidthForm::Bounds(BandwidthBounds { guaranteed, max }) => Self { guaranteed, max },
+        }
+    }
+}
+
 /// Service level objectives (measurable) and expectations (not directly measurable) of a segment, in the terms of the IETF
 /// network slice service (RFC 9543 section 5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TypedBuilder)]
+#[schemars(title = "set of objectives")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Objectives {
     /// The longest one-way delay.
@@ -300,7 +332,7 @@ pub struct NetworkFunction {
     #[serde(rename = "type")]
     pub function: FunctionType,
     /// Where a virtual function runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
     #[builder(default)]
     pub placement: Placement,
     /// The Helm chart of a virtual function.
@@ -351,6 +383,7 @@ impl fmt::Display for FunctionType {
 
 /// A physical network function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "physical function")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Physical {
     /// Its address on the segment.
@@ -363,7 +396,7 @@ pub struct Physical {
 pub struct FunctionBinding {
     /// The data network name (APN; 3GPP TS 23.003 section 9).
     pub dnn: String,
-    /// The gateway or server that is its exit to the data network (the SGi or N6 side).
+    /// The gateway or server that is its exit to the data network (the SGi or N6 side), or the function on the way there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sgi: Option<PartName>,
 }

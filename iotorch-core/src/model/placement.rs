@@ -32,8 +32,17 @@ pub struct Placement {
     pub needs: Capacity,
 }
 
+impl Placement {
+    /// Whether nothing is asked for: any place will do.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A circle on the ground.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "place to be near")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Near {
     /// Its middle.

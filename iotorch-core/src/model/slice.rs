@@ -17,6 +17,7 @@ pub struct Slice {
 
 /// What a [`Slice`] consists of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TypedBuilder)]
+#[schemars(title = "slice")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SliceSpec {
     /// What the slice is sold as.
@@ -78,6 +79,7 @@ impl std::fmt::Display for FailurePolicy {
 
 /// What a run does about a place that cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "offline policy")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Offline {
     /// Wait or fail.

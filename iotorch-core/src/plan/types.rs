@@ -75,6 +75,9 @@ pub struct SlicePlan {
     /// What each resource will hold of shared things.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<ResourceId, Vec<Claim>>,
+    /// What those resources hold now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<ResourceId, Vec<Claim>>,
     /// Secrets that are minted before the first step, where they do not exist yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRef>,
@@ -319,11 +322,6 @@ pub enum Warning {
         /// Why.
         cause: String,
     },
-    /// A change cannot be undone, because what was there before was never seen; a failure there pauses the run.
-    CannotUndo {
-        /// The resource.
-        resource: ResourceId,
-    },
     /// Data are lost with a resource.
     DataLost {
         /// The resource.
@@ -345,9 +343,6 @@ impl fmt::Display for Warning {
         match self {
             Self::Assumed { root, cause } => {
                 write!(f, "{root} cannot be reached and is planned from records: {cause}")
-            }
-            Self::CannotUndo { resource } => {
-                write!(f, "{resource} was never seen as it is now, so changing it cannot be undone")
             }
             Self::DataLost { resource, what } => write!(f, "{resource}: {what} will be lost"),
             Self::Unenforced { segment, objective } => write!(f, "{segment}: nothing enforces {objective}"),

@@ -1,12 +1,22 @@
 //! Secrets: referred to everywhere, held in one place.
 
+mod env;
+mod file;
+mod memory;
+
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
+use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+pub use self::{
+    env::{ENV_PREFIX, EnvSecretStore, SecretStores},
+    file::FileSecretStore,
+    memory::MemorySecretStore,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name and version of a secret, written `name` or `name#version`. It is not itself secret.
@@ -131,6 +141,25 @@ impl Drop for SecretValue {
     }
 }
 
+/// Makes a new secret: 256 bits from the random generator of the operating system, as 64 hexadecimal digits, which every
+/// protocol and configuration file takes without quoting.
+///
+/// # Panics
+/// When the operating system has no random numbers to give: nothing made then would be a secret.
+#[must_use]
+pub fn mint() -> SecretValue {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    UnwrapErr(SysRng).fill_bytes(&mut *bytes);
+    // Of its final size from the start, so that growing it leaves no copy behind.
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes.iter() {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    SecretValue::new(text)
+}
+
 /// Holds the values of secrets.
 ///
 /// # Contract
@@ -167,4 +196,14 @@ pub trait SecretStore: Send + Sync {
     async fn remove(&self, secret: &SecretRef) -> Result<()>;
     /// The references of all values that are here and begin with `prefix`, in order.
     async fn list(&self, prefix: &str) -> Result<Vec<SecretRef>>;
+}
+
+fn not_there(secret: &SecretRef) -> Error {
+    Error::new(ErrorKind::NotFound, format!("cannot find secret \"{secret}\""))
+}
+
+fn already_there(secret: &SecretRef) -> Error {
+    Error::new(ErrorKind::Conflict, format!("cannot store secret \"{secret}\""))
+        .with_help("a secret never changes; a new value is a new version")
+        .with_source("another value is stored under this name and version")
 }

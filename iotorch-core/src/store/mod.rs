@@ -1,7 +1,9 @@
 //! The store: documents, records, journals and reservations, durable and atomic.
 
+mod export;
 mod memory;
 mod redb;
+mod reservations;
 mod state;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -10,7 +12,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::{memory::MemoryStore, redb::RedbStore};
+pub use self::{
+    export::{EXPORT_FORMAT, Export, ExportedRun, export},
+    memory::MemoryStore,
+    redb::RedbStore,
+};
 use crate::{
     domain::Health,
     driver::Claim,
@@ -62,6 +68,9 @@ pub struct Record {
     pub inputs: Inputs,
     /// What it told.
     pub outputs: Outputs,
+    /// Until when a call whose answer never came may still act on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain_until: Option<Timestamp>,
     /// Why its state is not to be trusted, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tainted: Option<Cause>,
@@ -178,9 +187,9 @@ pub enum JournalEvent {
         step: StepId,
         /// After this no call of it can act any more.
         deadline: Timestamp,
-        /// The record as it was before, which undoing restores.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        prior: Option<Arc<Record>>,
+        /// The records as they were before, which undoing restores: the resource's own and, for a delete, those that go along.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        prior: Vec<Arc<Record>>,
         /// What the step was given.
         inputs: Arc<Inputs>,
     },
@@ -191,6 +200,9 @@ pub enum JournalEvent {
         /// What other systems keep of it although it was deleted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         residue: Vec<String>,
+        /// Until when an earlier call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
     },
     /// The inputs of a conditional step are what they were: nothing to do.
     Skipped {
@@ -203,6 +215,9 @@ pub enum JournalEvent {
         step: StepId,
         /// Why.
         cause: Cause,
+        /// Until when a call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
     },
     /// All that was to be built is there: from here on the run only goes forward.
     Committed,
@@ -351,7 +366,7 @@ pub struct RunRow {
 /// - Reads see every commit that has returned.
 ///
 /// # Guarantees
-/// Core never has two commits under way for one run; commits of different runs come in any order and at the same time.
+/// Commits come at the same time, also for one run: those then concern different steps. A step's own events come one after the other.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Conflict`] and [`crate::ErrorKind::Infeasible`] for preconditions; [`crate::ErrorKind::Unavailable`] when the disk
@@ -383,6 +398,9 @@ pub trait Store: Send + Sync {
     /// What is known of one slice; an empty state for one that is not known.
     async fn slice(&self, name: &SliceName) -> Result<Arc<SliceState>>;
 
+    /// The runs of a slice that are over and still kept, oldest first, each with when it ended.
+    async fn finished(&self, slice: &SliceName) -> Result<Vec<(RunId, Timestamp)>>;
+
     /// All runs that are kept, newest first.
     async fn runs(&self) -> Result<Vec<RunRow>>;
 
@@ -391,4 +409,9 @@ pub trait Store: Send + Sync {
 
     /// The journal of a run, oldest entry first; empty for one that is not kept.
     async fn journal(&self, run: RunId) -> Result<Vec<Entry>>;
+}
+
+/// The identity of a new installation: 16 hexadecimal digits, which fit into every place that a mark is kept in.
+fn new_installation() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }

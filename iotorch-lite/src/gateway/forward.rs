@@ -90,7 +90,9 @@ impl Forwarders {
         })?;
         let mut running = self.0.lock().await;
         let outdated: Vec<_> = running
-            .extract_if(|name, forwarder| !wanted.get(name).is_some_and(|target| target.same(&forwarder.target)))
+            .extract_if(|name, forwarder| {
+                !wanted.get(name).is_some_and(|target| target.same(&forwarder.target))
+            })
             .collect();
         for (name, forwarder) in outdated {
             forwarder.end().await;
@@ -192,10 +194,13 @@ async fn send(core: &Core, name: &str, topic: &str, client: &AsyncClient, pause:
         match tokio::time::timeout(ACKNOWLEDGED_WITHIN, notice.wait_completion_async()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return format!("the target refused readings: {error}"),
-            Err(_) => return format!("the target did not acknowledge within {} s", ACKNOWLEDGED_WITHIN.as_secs()),
+            Err(_) => {
+                return format!("the target did not acknowledge within {} s", ACKNOWLEDGED_WITHIN.as_secs());
+            }
         }
         let export = name.to_owned();
-        if let Err(error) = core.store.write(move |txn| outbox::acknowledge(txn, &export, last, count)).await {
+        if let Err(error) = core.store.write(move |txn| outbox::acknowledge(txn, &export, last, count)).await
+        {
             return error.to_string();
         }
         *pause = SHORTEST_PAUSE;

@@ -10,7 +10,8 @@ use crate::{
     Result, Secret,
     broker::{Access, Broker, Clients},
     clock,
-    data_dir::{DataDir, Ports, listen},
+    data_dir::{DataDir, Ports},
+    listening::Listening,
     refusals::Refusals,
     store::Store,
     web::{self, Changes},
@@ -97,7 +98,6 @@ impl Gateway {
     pub async fn start(config: GatewayConfig) -> Result<Self> {
         let dir = DataDir::open(&config.data_dir)?;
         let store = dir.store("gateway.redb", state::setup)?;
-        let wanted = dir.ports(Ports { mqtt: config.mqtt_port, management: config.management_port })?;
         let core = Arc::new(Core {
             store,
             refusals: Refusals::default(),
@@ -105,24 +105,29 @@ impl Gateway {
             appended: watch::Sender::new(()),
             outbox_limit: config.outbox_limit,
         });
-        let listener = listen(wanted.management).await?;
-        let access = Arc::clone(&core) as Arc<dyn Access>;
-        let broker = Broker::start(wanted.mqtt, config.packet_limit, access).await?;
-        let management = listener.local_addr().map_or(wanted.management, |address| address.port());
-        let ports = Ports { mqtt: broker.port(), management };
-        dir.record(ports)?;
+        let started = Self::listen(&core, &dir, config).await;
+        if started.is_err() {
+            core.store.close().await;
+        }
+        started
+    }
 
+    async fn listen(core: &Arc<Core>, dir: &DataDir, config: GatewayConfig) -> Result<Self> {
+        let configured = Ports { mqtt: config.mqtt_port, management: config.management_port };
+        let access = Arc::clone(core) as Arc<dyn Access>;
+        let Listening { ports, management, broker } =
+            Listening::open(dir, configured, config.packet_limit, access).await?;
         let stop = CancellationToken::new();
         let app = Arc::new(App {
-            core,
+            core: Arc::clone(core),
             clients: broker.clients(),
             forwarders: Forwarders::default(),
             changes: Changes::default(),
             stop: stop.clone(),
         });
-        app.forwarders.follow(&app.core, &stop).await?;
+        app.forwarders.follow(core, &stop).await?;
         let router = management::router(Arc::clone(&app), config.admin_token);
-        let serving = web::serve(listener, router, stop.clone());
+        let serving = web::serve(management, router, stop.clone());
         Ok(Self { ports, app, broker, serving, stop: stop.drop_guard() })
     }
 
@@ -162,7 +167,9 @@ fn own_topic<'a>(device: &str, topic: &'a str) -> Option<Option<&'a str>> {
 #[async_trait]
 impl Access for Core {
     fn login(&self, user: &str, password: &[u8]) -> Result<u64, String> {
-        self.store.read(|txn| state::login(txn, user, password)).unwrap_or_else(|error| Err(error.to_string()))
+        self.store
+            .read(|txn| state::login(txn, user, password))
+            .unwrap_or_else(|error| Err(error.to_string()))
     }
 
     fn may_publish(&self, user: &str, topic: &str) -> bool {
@@ -197,7 +204,9 @@ mod tests {
     fn a_device_has_its_own_topic_and_one_for_each_resource() {
         assert_eq!(own_topic("d1", "devices/d1"), Some(None));
         assert_eq!(own_topic("d1", "devices/d1/temperature"), Some(Some("temperature")));
-        for topic in ["devices/d12", "devices/d2", "devices/d1/", "devices/d1/commands/x", "other/d1", "devices/"] {
+        for topic in
+            ["devices/d12", "devices/d2", "devices/d1/", "devices/d1/commands/x", "other/d1", "devices/"]
+        {
             assert_eq!(own_topic("d1", topic), None, "{topic}");
         }
     }

@@ -88,7 +88,9 @@ pub(crate) fn leave(txn: &WriteTransaction, export: &str) -> Result<()> {
 
 /// The next readings for an export, if any.
 pub(crate) fn next(txn: &ReadTransaction, export: &str) -> Result<Option<Batch>> {
-    let Some((cursor, _)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else { return Ok(None) };
+    let Some((cursor, _)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else {
+        return Ok(None);
+    };
     let readings = txn.open_table(READINGS)?;
     let mut batch = Batch { records: Vec::new(), last: cursor };
     let mut bytes = 0;

@@ -7,7 +7,7 @@ use crate::{
     objects::{self, OBJECTS, Object, unreadable},
     senml::Record,
 };
-use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 /// By device: readings accepted, rejected, and the last reason.
 const COUNTS: TableDefinition<&str, (u64, u64, &str)> = TableDefinition::new("device-counts");
@@ -66,11 +66,18 @@ pub(crate) fn ingest(
     let rejections: Vec<_> = judged.iter().filter_map(|judged| judged.as_ref().err()).collect();
     let accepted = accepted + (judged.len() - rejections.len()) as u64;
     let rejected = rejected + rejections.len() as u64;
-    counts.insert(device, (accepted, rejected, rejections.last().map_or(reason.as_str(), |reason| reason)))?;
+    counts
+        .insert(device, (accepted, rejected, rejections.last().map_or(reason.as_str(), |reason| reason)))?;
     Ok(())
 }
 
 pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<()> {
+    for (name, resource) in object.settings::<Profile>()?.resources {
+        objects::check_name("resource", &name)?;
+        if resource.min.zip(resource.max).is_some_and(|(min, max)| min > max) {
+            return Err(Error::invalid(format!("resource \"{name}\" has a minimum above its maximum")));
+        }
+    }
     objects::put(txn, path, object, adopt).map(|_| ())
 }
 
@@ -93,7 +100,12 @@ pub(crate) fn put_export(
     outbox::join(txn, name)
 }
 
-pub(crate) fn delete_profile(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+pub(crate) fn delete_profile(
+    txn: &WriteTransaction,
+    name: &str,
+    path: &str,
+    mark: Option<&str>,
+) -> Result<()> {
     let mut users = Vec::new();
     for (path, object) in objects::below(&txn.open_table(OBJECTS)?, "devices")? {
         if object.kind == Kind::Device && object.settings::<Device>()?.profile == name {
@@ -110,14 +122,24 @@ pub(crate) fn delete_profile(txn: &WriteTransaction, name: &str, path: &str, mar
     objects::delete(txn, path, mark).map(|_| ())
 }
 
-pub(crate) fn delete_device(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+pub(crate) fn delete_device(
+    txn: &WriteTransaction,
+    name: &str,
+    path: &str,
+    mark: Option<&str>,
+) -> Result<()> {
     objects::delete(txn, path, mark)?;
     txn.open_table(COUNTS)?.remove(name)?;
     txn.open_table(LAST)?.retain_in((name, "")..(format!("{name}\0").as_str(), ""), |_, _| false)?;
     Ok(())
 }
 
-pub(crate) fn delete_export(txn: &WriteTransaction, name: &str, path: &str, mark: Option<&str>) -> Result<()> {
+pub(crate) fn delete_export(
+    txn: &WriteTransaction,
+    name: &str,
+    path: &str,
+    mark: Option<&str>,
+) -> Result<()> {
     objects::delete(txn, path, mark)?;
     outbox::leave(txn, name)
 }

@@ -1,0 +1,211 @@
+//! What can be typed, and how it becomes a command.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind as ClapError};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    commands,
+    environment::Environment,
+    exit::{self, Exit},
+    failure::{Failure, Result, cannot},
+    render,
+    screen::{Format, Ink, Screen},
+};
+
+/// IoT slices as one durable transaction.
+#[derive(Debug, Parser)]
+#[command(
+    name = "iotorch",
+    version,
+    after_help = exit::HELP,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every verb understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Global {
+    /// The state directory [env: IOTORCH_STATE] [default: $XDG_STATE_HOME/iotorch or ~/.local/state/iotorch]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The form of the result
+    #[arg(long, short, global = true, value_name = "FORM")]
+    output: Option<Format>,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print without colours [env: NO_COLOR]
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// Log what happens to standard error; twice for more [env: IOTORCH_LOG]
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(commands::run::RunArgs),
+    Validate(commands::validate::ValidateArgs),
+    Plan(commands::plan::PlanArgs),
+    Apply(commands::apply::ApplyArgs),
+    Delete(commands::delete::DeleteArgs),
+    Get(commands::get::GetArgs),
+    Describe(commands::describe::DescribeArgs),
+    Status(commands::status::StatusArgs),
+    Messages(commands::messages::MessagesArgs),
+    Runs(commands::runs::RunsArgs),
+    Resume(commands::resume::ResumeArgs),
+    Adopt(commands::adopt::AdoptArgs),
+    Rotate(commands::rotate::RotateArgs),
+    Forget(commands::forget::ForgetArgs),
+    State(commands::state::StateArgs),
+    Schema(commands::schema::SchemaArgs),
+    Completions(commands::completions::CompletionsArgs),
+}
+
+/// What every command works with. It has no [`Debug`]: variables can hold secrets.
+pub(crate) struct Setting {
+    /// Where output goes.
+    pub(crate) screen: Screen,
+    /// Whether a person can be asked.
+    pub(crate) can_ask: bool,
+    /// The variables of the environment that secrets can be referred to by.
+    pub(crate) variables: Vec<(String, String)>,
+    state: Option<PathBuf>,
+}
+
+impl Setting {
+    /// The state directory.
+    pub(crate) fn state(&self) -> Result<&PathBuf> {
+        self.state.as_ref().ok_or_else(|| {
+            iotorch_core::Error::new(
+                iotorch_core::ErrorKind::Invalid,
+                "cannot find a state directory: neither HOME nor XDG_STATE_HOME is set",
+            )
+            .with_help("name one with --state DIR or IOTORCH_STATE")
+            .into()
+        })
+    }
+}
+
+/// Does what the command line says.
+pub(crate) fn run(environment: Environment) -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing can only fail when nobody reads.
+            let _ = error.print();
+            return match error.kind() {
+                ClapError::DisplayHelp | ClapError::DisplayVersion => Exit::Done,
+                _ => Exit::Invalid,
+            };
+        }
+    };
+    let setting = setting(&cli.global, &environment);
+    log(&cli.global, environment.log.as_deref(), setting.screen.err);
+    let ended = execute(cli.command, &setting);
+    ended.unwrap_or_else(|failure| {
+        setting.screen.complain(render::failure::failure(&failure, setting.screen.err).trim_end());
+        failure.exit()
+    })
+}
+
+fn setting(global: &Global, environment: &Environment) -> Setting {
+    let ink = |terminal: bool| {
+        if terminal && !global.no_color && !environment.no_color { Ink::Colour } else { Ink::Plain }
+    };
+    let default_state = || environment.state_home.as_ref().map(|home| home.join("iotorch"));
+    Setting {
+        screen: Screen {
+            format: global.output,
+            quiet: global.quiet,
+            out: ink(environment.stdout_is_terminal),
+            err: ink(environment.stderr_is_terminal),
+            is_live: environment.stderr_is_terminal && !global.quiet,
+            foot: std::sync::Arc::default(),
+        },
+        can_ask: environment.can_ask,
+        variables: environment.variables.clone(),
+        state: global.state.clone().or_else(|| environment.state.clone()).or_else(default_state),
+    }
+}
+
+fn log(global: &Global, wanted: Option<&str>, ink: Ink) {
+    let level = match global.verbose {
+        0 => wanted.unwrap_or("error"),
+        1 => "iotorch=info,warn",
+        _ => "iotorch=debug,info",
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(ink == Ink::Colour)
+        .with_writer(std::io::stderr)
+        .finish();
+    // Only a second subscriber is refused, and there is none.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+fn execute(command: Command, setting: &Setting) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from(cannot("start", error)))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => commands::run::exec(args, setting).await,
+            Command::Validate(args) => commands::validate::exec(args, setting).await,
+            Command::Plan(args) => commands::plan::exec(args, setting).await,
+            Command::Apply(args) => commands::apply::exec(args, setting).await,
+            Command::Delete(args) => commands::delete::exec(args, setting).await,
+            Command::Get(args) => commands::get::exec(args, setting).await,
+            Command::Describe(args) => commands::describe::exec(args, setting).await,
+            Command::Status(args) => commands::status::exec(args, setting).await,
+            Command::Messages(args) => commands::messages::exec(args, setting).await,
+            Command::Runs(args) => commands::runs::exec(args, setting).await,
+            Command::Resume(args) => commands::resume::exec(args, setting).await,
+            Command::Adopt(args) => commands::adopt::exec(args, setting).await,
+            Command::Rotate(args) => commands::rotate::exec(args, setting).await,
+            Command::Forget(args) => commands::forget::exec(args, setting).await,
+            Command::State(args) => commands::state::exec(args, setting).await,
+            Command::Schema(args) => commands::schema::exec(args, setting),
+            Command::Completions(args) => commands::completions::exec(args, setting),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_put_together_right() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_help_with_examples() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut pages = vec![command.render_long_help().to_string()];
+        let verbs: Vec<String> =
+            command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        for verb in verbs {
+            let page = command.find_subcommand_mut(&verb).unwrap().render_long_help().to_string();
+            assert!(page.contains("Examples:"), "{verb}");
+            pages.push(page);
+        }
+        insta::assert_snapshot!(pages.join("\n────────────────────\n\n"));
+    }
+}

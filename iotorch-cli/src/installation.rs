@@ -1,0 +1,290 @@
+//! The state directory: opened by one process at a time, shared with others through a socket.
+
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use iotorch_core::{
+    Drivers, Engine, Error, ErrorKind, Orchestrator,
+    declared::DeclaredDriver,
+    observer::Observer,
+    secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
+    store::{self, RedbStore, Store},
+};
+use tokio::time::Instant;
+
+use crate::{
+    cli::Setting,
+    events::Hub,
+    failure::{Failure, Result, cannot},
+    remote::{Attachment, RemoteOrchestrator},
+    serve::{Archive, Server, Service},
+    wire::{Holder, SOCKET},
+};
+
+/// The store's file in the state directory.
+pub(crate) const STORE: &str = "state.redb";
+
+/// The file of secrets in the state directory.
+const SECRETS: &str = "secrets.json";
+
+/// What the `local` infrastructure hosts, in the state directory.
+const LOCAL: &str = "local";
+
+/// How long a process that holds the store and does not serve is waited for: it is starting or ending.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause between two attempts to open the store.
+const ATTEMPTS: Duration = Duration::from_millis(25);
+
+/// What the state directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look, or to change what does not run in this process.
+    Look,
+    /// To end what may run in this process: the `local` infrastructure is hosted for as long as it takes.
+    End,
+    /// To stay and host.
+    Host,
+}
+
+/// The installation, here or in the process that holds it.
+pub(crate) struct Session {
+    orchestrator: Arc<dyn Orchestrator>,
+    events: Hub,
+    secrets: Arc<dyn SecretStore>,
+    link: Link,
+}
+
+enum Link {
+    /// This process holds the store.
+    Held(Box<Held>),
+    /// Another one does.
+    Remote(Arc<RemoteOrchestrator>),
+}
+
+struct Held {
+    server: Server,
+    host: Arc<LocalHost>,
+    archive: Arc<dyn Archive>,
+    hosting: bool,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("hosting", &self.is_hosted()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Opens the state directory, or attaches to the process that has it open.
+    pub(crate) async fn open(setting: &Setting, purpose: Purpose) -> Result<Self> {
+        let directory = setting.state()?;
+        make(directory)?;
+        let until = Instant::now() + PATIENCE;
+        let events = Hub::default();
+        loop {
+            let busy = match open_store(directory).await {
+                Ok(store) => return Self::hold(setting, directory, store, events, purpose).await,
+                Err(error) if error.kind() == ErrorKind::Conflict => error,
+                Err(error) => return Err(error.into()),
+            };
+            match RemoteOrchestrator::attach(&directory.join(SOCKET), events.clone()).await? {
+                Attachment::Attached(remote) if purpose == Purpose::Host => {
+                    if remote.holder().hosting {
+                        return Err(already_running(directory, remote.holder()).into());
+                    }
+                    // A short command: it ends once nobody is attached.
+                }
+                Attachment::Attached(remote) => return Self::attached(setting, directory, *remote, events),
+                Attachment::Nobody => {}
+            }
+            if Instant::now() > until {
+                return Err(unanswered(directory, busy).into());
+            }
+            tokio::time::sleep(ATTEMPTS).await;
+        }
+    }
+
+    async fn hold(
+        setting: &Setting,
+        directory: &Path,
+        store: RedbStore,
+        events: Hub,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        let secrets = secrets(setting, directory)?;
+        let host = LocalHost::open(directory.join(LOCAL), Arc::clone(&secrets)).map_err(Failure::from)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let engine = Engine::builder()
+            .store(Arc::clone(&store))
+            .secrets(Arc::clone(&secrets))
+            .drivers(hosted(&host))
+            .observer(Arc::new(events.clone()) as Arc<dyn Observer>)
+            .build();
+        let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
+        let archive: Arc<dyn Archive> = Arc::new(StoreArchive(store));
+        let hosting = purpose == Purpose::Host;
+        if purpose != Purpose::Look {
+            host.resume_hosting().await?;
+        }
+        let holder = Holder { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), hosting };
+        let service = Service {
+            orchestrator: Arc::clone(&orchestrator),
+            events: events.clone(),
+            holder,
+            archive: Arc::clone(&archive),
+        };
+        let server = match Server::start(&directory.join(SOCKET), service) {
+            Ok(server) => server,
+            Err(failure) => {
+                host.stop().await;
+                return Err(failure);
+            }
+        };
+        let held = Held { server, host, archive, hosting };
+        Ok(Self { orchestrator, events, secrets, link: Link::Held(Box::new(held)) })
+    }
+
+    fn attached(setting: &Setting, directory: &Path, remote: RemoteOrchestrator, events: Hub) -> Result<Self> {
+        let remote = Arc::new(remote);
+        let orchestrator: Arc<dyn Orchestrator> = Arc::<RemoteOrchestrator>::clone(&remote);
+        Ok(Self { orchestrator, events, secrets: secrets(setting, directory)?, link: Link::Remote(remote) })
+    }
+
+    /// Who does the work.
+    pub(crate) fn orchestrator(&self) -> &dyn Orchestrator {
+        &*self.orchestrator
+    }
+
+    /// The events of the runs that this process asked for; those of all runs where it holds the store.
+    pub(crate) const fn events(&self) -> &Hub {
+        &self.events
+    }
+
+    /// The values of secrets.
+    pub(crate) fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::clone(&self.secrets)
+    }
+
+    /// Whether somebody stays and hosts the `local` infrastructure.
+    pub(crate) fn is_hosted(&self) -> bool {
+        match &self.link {
+            Link::Held(held) => held.hosting,
+            Link::Remote(remote) => remote.holder().hosting,
+        }
+    }
+
+    /// The whole state, for a backup.
+    pub(crate) async fn export(&self) -> Result<serde_json::Value> {
+        Ok(match &self.link {
+            Link::Held(held) => held.archive.export().await?,
+            Link::Remote(remote) => remote.export().await?,
+        })
+    }
+
+    /// Asks the runs that other processes began through this one to stop.
+    pub(crate) fn interrupt(&self) {
+        if let Link::Held(held) = &self.link {
+            held.server.interrupt();
+        }
+    }
+
+    /// Lets go of the state directory, once those who work through this process have done what they came for.
+    pub(crate) async fn close(self) {
+        if let Link::Held(held) = self.link {
+            held.server.stop().await;
+            held.host.stop().await;
+        }
+    }
+}
+
+/// Opens a session, works, and closes it, whatever came of the work.
+pub(crate) async fn with<T>(
+    setting: &Setting,
+    purpose: Purpose,
+    work: impl AsyncFnOnce(&Session) -> Result<T>,
+) -> Result<T> {
+    let session = Session::open(setting, purpose).await?;
+    let result = work(&session).await;
+    session.close().await;
+    result
+}
+
+/// Makes the state directory, for its owner alone, where there is none.
+pub(crate) fn make(directory: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| cannot(format!("make the state directory \"{}\"", directory.display()), error).into())
+}
+
+async fn open_store(directory: &Path) -> Result<RedbStore, Error> {
+    let path: PathBuf = directory.join(STORE);
+    tokio::task::spawn_blocking(move || RedbStore::open(path))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot open the store").with_source(error))?
+}
+
+fn secrets(setting: &Setting, directory: &Path) -> Result<Arc<dyn SecretStore>> {
+    let file = FileSecretStore::open(directory.join(SECRETS))?;
+    let variables = EnvSecretStore::from_vars(setting.variables.iter().cloned());
+    Ok(Arc::new(SecretStores::new(Arc::new(file), variables)))
+}
+
+fn already_running(directory: &Path, holder: &Holder) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("cannot host here: process {} hosts \"{}\" already", holder.pid, directory.display()),
+    )
+    .with_help("hand it the documents with iotorch apply -f, or choose another directory with --state")
+}
+
+fn unanswered(directory: &Path, busy: Error) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("cannot open the state directory \"{}\"", directory.display()),
+    )
+    .with_help("another process has it open and does not answer at its socket; end that one, or choose another with --state")
+    .with_source(busy)
+}
+
+/// The store as a backup.
+struct StoreArchive(Arc<dyn Store>);
+
+#[async_trait]
+impl Archive for StoreArchive {
+    async fn export(&self) -> Result<serde_json::Value, Error> {
+        let export = store::export(&*self.0).await?;
+        serde_json::to_value(&export)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot write the state").with_source(error))
+    }
+}
+
+/// The drivers of this command, to check documents with; they host nothing.
+pub(crate) fn drivers() -> Drivers {
+    Drivers::default().with(DeclaredDriver)
+}
+
+/// The drivers of this command, with `local` in this process.
+fn hosted(_: &Arc<LocalHost>) -> Drivers {
+    drivers()
+}
+
+/// Interim.
+pub(crate) struct LocalHost;
+impl LocalHost {
+    fn open(_: PathBuf, _: Arc<dyn SecretStore>) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self))
+    }
+    async fn resume_hosting(&self) -> Result<(), Error> {
+        Ok(())
+    }
+    async fn stop(&self) {}
+}

@@ -1,0 +1,14 @@
+//! What a person reads.
+
+pub(crate) mod dashboard;
+pub(crate) mod describe;
+pub(crate) mod failure;
+pub(crate) mod messages;
+pub(crate) mod plan;
+pub(crate) mod problems;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod runs;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod time;

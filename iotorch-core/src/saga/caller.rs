@@ -1,0 +1,298 @@
+//! Calling domains: admission, deadlines, repeats, and the word of what a step was.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::Shared;
+use crate::{
+    domain::{Context, Observed, Scope},
+    driver::Verdict,
+    engine::Connection,
+    error::{Error, ErrorKind, Result},
+    model::OnOffline,
+    observer::Progress,
+    plan::{Step, StepId},
+    resource::{Change, Outputs, Ownership, ResourceId, Work},
+    store::{Record, Run, RunState, RunStatus, Write},
+};
+
+/// Why a step came to no result.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It failed for good.
+    Failed(Error),
+    /// The person asked to stop before it was done.
+    Stopped,
+    /// The person asked to stop while its place could not be reached.
+    Waiting,
+}
+
+/// What came of a step.
+pub(crate) struct Answer {
+    pub(crate) result: Result<Outputs, Halt>,
+    /// Until when a call, whose answer never came, may still act.
+    pub(crate) uncertain_until: Option<Timestamp>,
+}
+
+/// A step of a batch that has no result yet.
+struct Open {
+    index: usize,
+    work: Work,
+    uncertain_until: Option<Timestamp>,
+}
+
+/// Calls domains for one run.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) run: Arc<Run>,
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl Caller {
+    pub(crate) fn step(&self, step: StepId) -> &Step {
+        self.run.plan.step(step)
+    }
+
+    pub(crate) fn connection(&self, step: &Step) -> Result<Arc<Connection>> {
+        self.shared.connections.domain(&step.driver, &step.resource)
+    }
+
+    pub(crate) fn context(&self, deadline: Instant) -> Context {
+        Context {
+            installation: self.shared.store.installation(),
+            deadline,
+            cancelled: self.cancelled.clone(),
+            secrets: Arc::clone(&self.shared.secrets),
+            places: self.shared.connections.places(),
+        }
+    }
+
+    pub(crate) fn deadline(&self, step: &Step) -> Duration {
+        self.shared.limits.deadline(step.resource.kind())
+    }
+
+    /// Has a domain do `works`, again and again where that may help, until each has a result.
+    ///
+    /// `restart` gives what is to be written, with the new deadline, before a batch is begun again after its place was away.
+    pub(crate) async fn perform(
+        &self,
+        connection: &Connection,
+        works: Vec<Work>,
+        span: Duration,
+        restart: &(dyn Fn(Instant) -> Vec<Write> + Send + Sync),
+    ) -> Vec<Answer> {
+        let begun = Instant::now();
+        let mut deadline = begun + span;
+        let mut answers: Vec<Option<Answer>> = works.iter().map(|_| None).collect();
+        let as_open = |(index, work)| Open { index, work, uncertain_until: None };
+        let mut open: Vec<Open> = works.into_iter().enumerate().map(as_open).collect();
+        let mut attempt = 0;
+        while !open.is_empty() {
+            let results = self.call(connection, &open, deadline).await;
+            attempt += 1;
+            let mut again = Vec::new();
+            let mut pause = self.shared.limits.pause(attempt);
+            let mut offline = false;
+            for (mut step, result) in open.into_iter().zip(results) {
+                let error = match result {
+                    Ok(outputs) => {
+                        close(&mut answers, step, Ok(outputs));
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) {
+                    step.uncertain_until = Some(self.wall_time(deadline));
+                }
+                let away = error.kind() == ErrorKind::Unavailable && self.waits_offline(begun);
+                let passes = match error.kind() {
+                    ErrorKind::NotReady => Instant::now() < deadline,
+                    kind if kind.is_retryable() => attempt < self.shared.limits.attempts && Instant::now() < deadline,
+                    _ => false,
+                };
+                if !passes && !away {
+                    close(&mut answers, step, Err(Halt::Failed(error)));
+                    continue;
+                }
+                offline |= away;
+                pause = error.retry_after().unwrap_or(pause).max(pause);
+                let reason = error.to_cause().root().to_owned();
+                let resource = step.work.id().clone();
+                tracing::debug!(%resource, attempt, reason, "the step is tried again");
+                self.shared.tell(&self.run, Progress::StepRetried { resource, reason, attempt });
+                again.push(step);
+            }
+            open = again;
+            if open.is_empty() {
+                break;
+            }
+            if offline && let Err(error) = self.note_state(RunState::Waiting, Vec::new()).await {
+                fail_all(open, &mut answers, &error);
+                break;
+            }
+            let wake = if offline { Instant::now() + pause } else { (Instant::now() + pause).min(deadline) };
+            if !self.sleep_until(wake).await {
+                for step in open {
+                    close(&mut answers, step, Err(if offline { Halt::Waiting } else { Halt::Stopped }));
+                }
+                break;
+            }
+            if offline {
+                deadline = Instant::now() + span;
+                attempt = 0;
+                if let Err(error) = self.note_state(RunState::Running, restart(deadline)).await {
+                    fail_all(open, &mut answers, &error);
+                    break;
+                }
+            }
+        }
+        let stopped = || Answer { result: Err(Halt::Stopped), uncertain_until: None };
+        answers.into_iter().map(|answer| answer.unwrap_or_else(stopped)).collect()
+    }
+
+    async fn call(&self, connection: &Connection, open: &[Open], deadline: Instant) -> Vec<Result<Outputs>> {
+        let Some(first) = open.first() else { return Vec::new() };
+        let span = tracing::info_span!("step", slice = %self.run.plan.slice, run = %self.run.id, step = %first.work.id());
+        let works: Vec<_> = open.iter().map(|step| step.work.clone()).collect();
+        let cx = self.context(deadline);
+        let call = async {
+            let _any = self.shared.calls.acquire().await;
+            let _here = connection.admit().await;
+            connection.domain.apply(&cx, works).await
+        };
+        let overdue = || Error::new(ErrorKind::Timeout, "no answer before the deadline");
+        let mut results = match tokio::time::timeout_at(deadline, call.instrument(span)).await {
+            Ok(results) => results,
+            Err(_) => open.iter().map(|_| Err(overdue())).collect(),
+        };
+        // A domain outside of its contract must not make a step look done.
+        let short = || Error::new(ErrorKind::Unexpected, "the domain gave no result for this step");
+        results.resize_with(open.len(), || Err(short()));
+        results
+    }
+
+    /// The time of day that the runtime's clock will show at `at`.
+    pub(crate) fn wall_time(&self, at: Instant) -> Timestamp {
+        let ahead = SignedDuration::try_from(at.saturating_duration_since(Instant::now()));
+        self.shared.clock.now() + ahead.unwrap_or(SignedDuration::ZERO)
+    }
+
+    /// Waits until no call on `id` that was left without an answer can act any more: until `until`, unless the domain knows better.
+    /// `false` when the person asked to stop.
+    pub(crate) async fn outwait(&self, connection: &Connection, id: &ResourceId, until: Option<Timestamp>) -> bool {
+        let Some(until) = until.filter(|until| *until > self.shared.clock.now()) else { return true };
+        let observe = self.shared.limits.observe_deadline;
+        let cx = self.context(Instant::now() + observe);
+        if tokio::time::timeout(observe, connection.domain.is_quiescent(&cx, id)).await == Ok(true) {
+            return true;
+        }
+        tracing::info!(step = %id, %until, "waiting until an earlier call can no longer act");
+        self.sleep_until(self.shared.clock.instant_of(until)).await
+    }
+
+    /// Whether the slice's policy is to wait for a place that is away, and the time for that is not over.
+    fn waits_offline(&self, begun: Instant) -> bool {
+        let offline = self.run.plan.offline;
+        offline.policy == OnOffline::Wait && offline.limit.is_none_or(|limit| begun.elapsed() < limit.duration())
+    }
+
+    async fn note_state(&self, state: RunState, mut writes: Vec<Write>) -> Result<()> {
+        let since = self.shared.clock.now();
+        let status = RunStatus { state, since, cause: None, failed: None, residue: Vec::new() };
+        writes.push(Write::SetRunStatus(self.run.id, status));
+        self.shared.store.commit(writes).await
+    }
+
+    /// Sleeps; `false` when the person asked to stop.
+    pub(crate) async fn sleep_until(&self, at: Instant) -> bool {
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => false,
+            () = tokio::time::sleep_until(at) => true,
+        }
+    }
+
+    /// Checks that what a step was planned from is still what is there; for scopes that could not be seen when the plan was made.
+    pub(crate) async fn verify(&self, connection: &Connection, steps: &[StepId], records: &[Arc<Record>]) -> Result<()> {
+        let steps: Vec<&Step> = steps.iter().map(|step| self.step(*step)).collect();
+        let Some(first) = steps.first() else { return Ok(()) };
+        let root = first.resource.scope();
+        let application = records.iter().find(|record| record.id == root).and_then(|record| match &record.outputs {
+            Outputs::Application(outputs) => Some(outputs.clone()),
+            _ => None,
+        });
+        let recorded = records.iter().map(|record| (record.id.clone(), Arc::clone(&record.spec))).collect();
+        let known = steps.iter().map(|step| step.resource.clone()).collect();
+        let scope = Scope { root, known, recorded, application };
+        let span = self.shared.limits.observe_deadline;
+        let deadline = Instant::now() + span;
+        let cx = self.context(deadline);
+        let observed = tokio::time::timeout_at(deadline, connection.domain.observe(&cx, &scope)).await;
+        let observed = observed
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root))))?;
+        for step in steps {
+            let seen = observed.iter().find(|(id, _)| *id == step.resource).map(|(_, seen)| seen);
+            if let Some(difference) = self.difference(connection, step, seen) {
+                return Err(Error::new(ErrorKind::Moved, format!("\"{}\" is not as it was planned from: {difference}", step.resource))
+                    .with_help("plan again, now that its place can be reached"));
+            }
+        }
+        Ok(())
+    }
+
+    fn difference(&self, connection: &Connection, step: &Step, seen: Option<&Observed>) -> Option<&'static str> {
+        match (seen, step.change.before()) {
+            (Some(Observed::Foreign { .. }), _) if step.ownership != Ownership::Adopt => Some("it belongs to somebody else"),
+            (Some(Observed::Present { spec, .. }), Some(before)) => {
+                let driver = self.shared.connections.driver(&connection.info.name)?;
+                (driver.compare(spec, before) != Verdict::Same).then_some("it has changed")
+            }
+            (None | Some(Observed::Absent), Some(_)) if !step.change.is_delete() => Some("it is gone"),
+            _ => None,
+        }
+    }
+}
+
+fn close(answers: &mut [Option<Answer>], step: Open, result: Result<Outputs, Halt>) {
+    answers[step.index] = Some(Answer { result, uncertain_until: step.uncertain_until });
+}
+
+fn fail_all(open: Vec<Open>, answers: &mut [Option<Answer>], error: &Error) {
+    for step in open {
+        close(answers, step, Err(Halt::Failed(error.to_cause().into())));
+    }
+}
+
+/// The verb for a change, undone or not.
+const fn verb<S>(change: &Change<S>, ownership: Ownership) -> &'static str {
+    match (change, ownership) {
+        (_, Ownership::Adopt) => "adopt",
+        (_, Ownership::Release) => "release",
+        (Change::Create { .. }, _) => "create",
+        (Change::Update { .. }, _) => "change",
+        (Change::Delete { .. }, _) => "delete",
+    }
+}
+
+/// Says which step failed, with what went wrong as the source.
+pub(crate) fn describe(step: &Step, undo: bool, error: Error) -> Error {
+    let (what, id): (_, &ResourceId) = (step.resource.kind(), &step.resource);
+    let message = if undo {
+        format!("cannot undo: {} {what} \"{id}\"", verb(&step.change, step.ownership))
+    } else if error.kind() == ErrorKind::NotReady {
+        format!("{what} \"{id}\" did not become ready in time")
+    } else {
+        format!("cannot {} {what} \"{id}\"", verb(&step.change, step.ownership))
+    };
+    let described = Error::new(error.kind(), message).with_context("step", id);
+    let described = match error.help() {
+        Some(help) => described.with_help(help.to_owned()),
+        None => described,
+    };
+    described.with_source(error)
+}

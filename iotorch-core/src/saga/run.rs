@@ -1,0 +1,178 @@
+//! A run, from its first step until it is over or has to stay open.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, caller::Caller, forward::PhaseEnd, tally::Tally};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    model::FailurePolicy,
+    observer::Progress,
+    orchestrator::{Direction, RunOptions},
+    plan::Phase,
+    resource::ResourceId,
+    store::{JournalEvent, Record, Run, RunState, SliceState, Write},
+};
+
+/// A run that is being worked on.
+pub(crate) struct Saga {
+    pub(super) run: Arc<Run>,
+    pub(super) caller: Caller,
+    pub(super) policy: FailurePolicy,
+    pub(super) rollback_on_interrupt: bool,
+    pub(super) tally: Tally,
+    /// The slice's records as they are now.
+    pub(super) records: BTreeMap<ResourceId, Arc<Record>>,
+    /// Records that this process has seen go; their secrets may go too.
+    pub(super) dropped: Vec<Arc<Record>>,
+    /// Scopes that cannot be seen although the plan was made when they could.
+    pub(super) unseen_roots: BTreeSet<ResourceId>,
+    /// Writes that can wait for the next commit.
+    pub(super) backlog: Vec<Write>,
+    /// What could not be undone or deleted.
+    pub(super) left_behind: Vec<String>,
+}
+
+/// How far a run got, and what it was.
+pub(crate) struct Ended {
+    pub(crate) run: Arc<Run>,
+    pub(crate) state: RunState,
+    pub(crate) tally: Tally,
+    pub(crate) residue: Vec<String>,
+}
+
+impl Saga {
+    pub(crate) fn new(shared: Arc<Shared>, run: Arc<Run>, state: &SliceState, tally: Tally, options: &RunOptions) -> Self {
+        let caller = Caller { shared, run: Arc::clone(&run), cancelled: options.cancelled.clone() };
+        Self {
+            policy: options.on_failure.unwrap_or(run.plan.on_failure),
+            rollback_on_interrupt: options.rollback_on_interrupt,
+            caller,
+            tally,
+            records: state.records.clone(),
+            dropped: Vec::new(),
+            unseen_roots: BTreeSet::new(),
+            backlog: Vec::new(),
+            left_behind: Vec::new(),
+            run,
+        }
+    }
+
+    /// Notes scopes that could not be seen when the run was about to begin: their steps verify first.
+    pub(crate) fn verify_first(&mut self, roots: BTreeSet<ResourceId>) {
+        self.unseen_roots = roots;
+    }
+
+    /// Turns an open run in the direction that was asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when the run cannot go that way any more.
+    pub(crate) async fn turn(&mut self, direction: Direction) -> Result<()> {
+        let refused = |why: &str, help: &str| {
+            Err(Error::new(ErrorKind::Conflict, format!("cannot resume run {}: {why}", self.run.id)).with_help(help))
+        };
+        match direction {
+            Direction::Rollback if self.tally.committed => {
+                return refused("it is committed and only goes forward", "resume it with --continue");
+            }
+            Direction::Continue if self.tally.unwinding => {
+                return refused("it is being undone", "resume it with --rollback, then apply again");
+            }
+            _ => {}
+        }
+        self.append(JournalEvent::Resumed { direction }, Vec::new()).await?;
+        if direction == Direction::Rollback && !self.tally.unwinding {
+            self.append(JournalEvent::Unwinding, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no call of an earlier process can act any more; `false` when the person asked to stop.
+    pub(crate) async fn settle(&self) -> Result<bool> {
+        let in_flight: Vec<_> = self.tally.in_flight().collect();
+        for (step, deadline) in in_flight {
+            let step = self.caller.step(step);
+            let connection = self.caller.connection(step)?;
+            if !self.caller.outwait(&connection, &step.resource, Some(deadline)).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on until the run is over or has to stay open.
+    pub(crate) async fn drive(mut self) -> Result<Ended> {
+        self.caller.shared.tell(&self.run, Progress::RunStarted { plan: Arc::clone(&self.run.plan) });
+        self.mint().await?;
+        loop {
+            let end = if self.tally.unwinding {
+                match self.unwind().await? {
+                    PhaseEnd::Complete => return self.close(RunState::RolledBack).await,
+                    PhaseEnd::Failed => return self.stay(RunState::Stuck).await,
+                    end => end,
+                }
+            } else if self.tally.committed {
+                match self.forward(Phase::Reap).await? {
+                    PhaseEnd::Complete => return self.close(RunState::Succeeded).await,
+                    PhaseEnd::Failed => return self.stay(RunState::Stuck).await,
+                    end => end,
+                }
+            } else {
+                match self.forward(Phase::Build).await? {
+                    PhaseEnd::Complete => {
+                        self.commit().await?;
+                        continue;
+                    }
+                    PhaseEnd::Failed => match self.policy {
+                        FailurePolicy::Rollback => {
+                            self.begin_unwinding().await?;
+                            continue;
+                        }
+                        FailurePolicy::Pause => return self.stay(RunState::Paused).await,
+                        FailurePolicy::Keep => return self.close(RunState::Kept).await,
+                    },
+                    end => end,
+                }
+            };
+            if self.rollback_on_interrupt && !self.tally.unwinding && !self.tally.committed {
+                // Undoing has to be able to wait, so the signal that stopped the run does not stop it.
+                self.caller.cancelled = CancellationToken::new();
+                self.rollback_on_interrupt = false;
+                self.begin_unwinding().await?;
+                continue;
+            }
+            let state = if end == PhaseEnd::Waiting { RunState::Waiting } else { RunState::Interrupted };
+            return self.stay(state).await;
+        }
+    }
+
+    async fn begin_unwinding(&mut self) -> Result<()> {
+        self.append(JournalEvent::Unwinding, Vec::new()).await?;
+        self.caller.shared.tell(&self.run, Progress::Unwinding);
+        Ok(())
+    }
+
+    /// Everything is built: from here on the document is the slice's, and the run only goes forward.
+    async fn commit(&mut self) -> Result<()> {
+        let document = match &self.run.plan.document {
+            Some(document) => Write::PutSlice(Arc::clone(document)),
+            None => Write::DropSlice(self.run.plan.slice.clone()),
+        };
+        self.append(JournalEvent::Committed, vec![document]).await?;
+        self.caller.shared.tell(&self.run, Progress::Committed);
+        Ok(())
+    }
+
+    pub(super) async fn append(&mut self, event: JournalEvent, mut writes: Vec<Write>) -> Result<()> {
+        let entry = self.caller.journal(event);
+        writes.append(&mut self.backlog);
+        writes.push(Write::Append(self.run.id, entry.clone()));
+        self.caller.shared.store.commit(writes).await?;
+        self.tally.note(&entry);
+        Ok(())
+    }
+}

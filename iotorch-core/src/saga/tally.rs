@@ -1,0 +1,152 @@
+//! How far a run is: the fold over its journal.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::{
+    error::Cause,
+    plan::{SlicePlan, StepId},
+    resource::{Inputs, ResourceId},
+    store::{Entry, JournalEvent, Record},
+};
+
+/// How far one step is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum StepState {
+    /// Not begun.
+    Pending,
+    /// A domain was called, and may or may not have done it.
+    Started { deadline: Timestamp },
+    /// Done.
+    Done,
+    /// Not needed.
+    Skipped,
+    /// Failed for good; may or may not have had an effect.
+    Failed(Cause),
+    /// A domain was called to undo it.
+    Undoing { deadline: Timestamp },
+    /// Undone.
+    Undone,
+    /// Could not be undone.
+    UndoFailed(Cause),
+}
+
+/// What a step was given, and what its records were before.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) inputs: Arc<Inputs>,
+    pub(crate) prior: Vec<Arc<Record>>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    pub(crate) steps: Vec<StepState>,
+    pub(crate) given: Vec<Option<Given>>,
+    /// Until when a call of the step, whose answer never came, may still act.
+    pub(crate) uncertain: BTreeMap<StepId, Timestamp>,
+    pub(crate) committed: bool,
+    pub(crate) unwinding: bool,
+    /// What other systems keep although it was deleted.
+    pub(crate) residue: Vec<String>,
+    /// The first step that failed since the run went forward, and when.
+    pub(crate) failure: Option<(StepId, Cause, Timestamp)>,
+}
+
+impl Tally {
+    /// The tally of a run before its first event.
+    pub(crate) fn new(plan: &SlicePlan) -> Self {
+        Self {
+            steps: vec![StepState::Pending; plan.steps.len()],
+            given: vec![None; plan.steps.len()],
+            uncertain: BTreeMap::new(),
+            committed: false,
+            unwinding: false,
+            residue: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The tally after all of a journal.
+    pub(crate) fn replay(plan: &SlicePlan, journal: &[Entry]) -> Self {
+        let mut tally = Self::new(plan);
+        for entry in journal {
+            tally.note(entry);
+        }
+        tally
+    }
+
+    /// Takes in what happened next.
+    pub(crate) fn note(&mut self, entry: &Entry) {
+        match &entry.event {
+            JournalEvent::Started { step, deadline, prior, inputs } => {
+                // A step that is tried again keeps what its records were before the first try.
+                let given = &mut self.given[step.index()];
+                let prior = given.take().map_or_else(|| prior.clone(), |given| given.prior);
+                *given = Some(Given { inputs: Arc::clone(inputs), prior });
+                self.set(*step, StepState::Started { deadline: *deadline });
+            }
+            JournalEvent::Succeeded { step, residue, uncertain_until } => {
+                self.doubt(*step, *uncertain_until);
+                self.residue.extend(residue.iter().cloned());
+                self.set(*step, StepState::Done);
+            }
+            JournalEvent::Skipped { step } => self.set(*step, StepState::Skipped),
+            JournalEvent::Failed { step, cause, uncertain_until } => {
+                self.doubt(*step, *uncertain_until);
+                self.failure.get_or_insert_with(|| (*step, cause.clone(), entry.at));
+                self.set(*step, StepState::Failed(cause.clone()));
+            }
+            JournalEvent::Committed => self.committed = true,
+            JournalEvent::Unwinding => self.unwinding = true,
+            JournalEvent::UndoStarted { step, deadline } => self.set(*step, StepState::Undoing { deadline: *deadline }),
+            JournalEvent::UndoFinished { step } => self.set(*step, StepState::Undone),
+            JournalEvent::UndoFailed { step, cause } => self.set(*step, StepState::UndoFailed(cause.clone())),
+            JournalEvent::Resumed { .. } => {
+                if !self.unwinding {
+                    self.failure = None;
+                }
+            }
+        }
+    }
+
+    fn doubt(&mut self, step: StepId, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            let known = self.uncertain.entry(step).or_insert(until);
+            *known = until.max(*known);
+        }
+    }
+
+    fn set(&mut self, step: StepId, state: StepState) {
+        self.steps[step.index()] = state;
+    }
+
+    pub(crate) fn state(&self, step: StepId) -> &StepState {
+        &self.steps[step.index()]
+    }
+
+    /// Until when a call of this run on `resource`, whose answer never came, may still act.
+    pub(crate) fn uncertain_until(&self, plan: &SlicePlan, resource: &ResourceId) -> Option<Timestamp> {
+        let same = self.uncertain.iter().filter(|(step, _)| plan.step(**step).resource == *resource);
+        same.map(|(_, until)| *until).max()
+    }
+
+    /// Whether the step has had, or may have had, an effect that is not undone.
+    pub(crate) fn may_have_acted(&self, step: StepId) -> bool {
+        !matches!(self.state(step), StepState::Pending | StepState::Skipped | StepState::Undone)
+    }
+
+    /// Whether later steps can build on it.
+    pub(crate) fn is_settled(&self, step: StepId) -> bool {
+        matches!(self.state(step), StepState::Done | StepState::Skipped)
+    }
+
+    /// The steps whose call may still be under way in an earlier process, with the time after which it cannot be.
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = (StepId, Timestamp)> + '_ {
+        (0_u32..).map(StepId).zip(&self.steps).filter_map(|(step, state)| match state {
+            StepState::Started { deadline } | StepState::Undoing { deadline } => Some((step, *deadline)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! The domain of a simulated world.
+
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use super::{World, world::Ruling};
+use crate::{
+    domain::{Context, Domain, Observed, Scope},
+    error::{Error, ErrorKind, Result},
+    resource::{Outputs, ResourceId, Spec, Work},
+};
+
+/// Manages a [`World`].
+#[derive(Clone, Debug)]
+pub(super) struct SimDomain {
+    world: World,
+}
+
+impl SimDomain {
+    pub(super) const fn new(world: World) -> Self {
+        Self { world }
+    }
+
+    async fn step(&self, cx: &Context, work: Work) -> Result<Outputs> {
+        let mark = cx.mark(work.id()).to_string();
+        // A real system is told the secret, so it has to be there before.
+        if let Some(Spec::Credential(credential)) = work.change().after() {
+            cx.secret(&credential.secret).await?;
+        }
+        match self.world.rule(&work, &mark) {
+            Ruling::Fail(error) => Err(error),
+            Ruling::DoAndFail => {
+                self.world.perform(&work, &mark)?;
+                Err(Error::new(ErrorKind::Unavailable, "the connection broke before the answer"))
+            }
+            Ruling::Do(delay) => {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                self.world.perform(&work, &mark)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Domain for SimDomain {
+    async fn observe(&self, cx: &Context, scope: &Scope) -> Result<Vec<(ResourceId, Observed)>> {
+        self.world.reach(&scope.root)?;
+        let mut ids = scope.known.clone();
+        ids.extend(self.world.in_scope(&scope.root, &cx.installation));
+        let look = |id: ResourceId| {
+            let seen = self.world.observed(&id, &cx.mark(&id).to_string());
+            (id, seen)
+        };
+        Ok(ids.into_iter().map(look).collect())
+    }
+
+    async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
+        join_all(batch.into_iter().map(|work| self.step(cx, work))).await
+    }
+}
