@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod dashboard;
 mod environment;
 mod exit;
 mod failure;

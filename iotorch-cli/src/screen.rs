@@ -62,7 +62,7 @@ impl Screen {
     }
 
     /// Writes a result as data; as YAML when a table was asked for.
-    pub(crate) fn data<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+    pub(crate) fn data<T: Serialize>(&self, value: &T) -> Result<()> {
         let text = match self.format() {
             Format::Json => serde_json::to_string_pretty(value).map_err(|error| error.to_string()),
             Format::Yaml | Format::Table => serde_saphyr::to_string(value).map_err(|error| error.to_string()),

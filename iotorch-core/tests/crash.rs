@@ -2,12 +2,22 @@
 
 mod lab;
 
-use iotorch_core::{Direction, Intent, Orchestrator, RunOptions, model::FailurePolicy, sim::Fault, store::RunState};
+use std::{collections::BTreeMap, time::Duration};
+
+use iotorch_core::{
+    Direction, ErrorKind, Intent, Orchestrator, RunOptions,
+    model::FailurePolicy,
+    resource::{ResourceId, Spec},
+    sim::Fault,
+    store::RunState,
+};
 use lab::{
     Cut, Lab,
     corpus::{self, Case},
     in_virtual_time,
 };
+
+type Specs = BTreeMap<ResourceId, Spec>;
 
 const POLICIES: [FailurePolicy; 3] = [FailurePolicy::Rollback, FailurePolicy::Pause, FailurePolicy::Keep];
 
@@ -21,7 +31,7 @@ async fn at_start(case: &Case) -> Lab {
 }
 
 /// What the world is like when the goal of `case` is reached, and the step on which a fault can be placed.
-async fn reference(case: &Case) -> (std::collections::BTreeMap<iotorch_core::resource::ResourceId, iotorch_core::resource::Spec>, String) {
+async fn reference(case: &Case) -> (Specs, String) {
     let lab = at_start(case).await;
     let plan = lab.engine.plan(&case.goal).await.expect("the case can be planned");
     let last = plan.slices[0].steps.last().expect("the case has steps").resource.to_string();
@@ -34,38 +44,36 @@ async fn reference(case: &Case) -> (std::collections::BTreeMap<iotorch_core::res
 }
 
 /// Brings what is open to its end, and checks that the end is one that the policy allows.
-async fn recover(case: &Case, lab: &mut Lab, target: &std::collections::BTreeMap<iotorch_core::resource::ResourceId, iotorch_core::resource::Spec>, start: &std::collections::BTreeMap<iotorch_core::resource::ResourceId, iotorch_core::resource::Spec>) {
+async fn recover(case: &Case, lab: &mut Lab, target: &Specs, start: &Specs) {
     lab.reopen();
     lab.check_nothing_is_orphaned().await;
-    for run in lab.open_runs().await {
-        let direction = if run.state == RunState::Paused { Direction::Rollback } else { Direction::Policy };
-        let ended = lab.engine.resume(run.id, direction, RunOptions::default()).await;
-        let report = ended.unwrap_or_else(|failed| failed.report);
-        let state = report.runs[0].state;
-        match state {
-            RunState::Succeeded => assert_eq!(lab.specs(), *target, "{}", case.name),
-            RunState::RolledBack => assert_eq!(lab.specs(), *start, "{}", case.name),
-            RunState::Kept => {}
-            RunState::Paused => {
-                let run = lab.open_runs().await.remove(0);
-                let ended = lab.engine.resume(run.id, Direction::Rollback, RunOptions::default()).await;
-                assert_eq!(ended.unwrap_err().report.runs[0].state, RunState::RolledBack, "{}", case.name);
-                assert_eq!(lab.specs(), *start, "{}", case.name);
+    // A fault can hit the resumed run too; then it is resumed once more, without one.
+    for _ in 0..2 {
+        for run in lab.open_runs().await {
+            let direction = if run.state == RunState::Paused { Direction::Rollback } else { Direction::Policy };
+            let ended = lab.engine.resume(run.id, direction, RunOptions::default()).await;
+            let report = ended.unwrap_or_else(|failed| failed.report);
+            match report.runs[0].state {
+                RunState::Succeeded => assert_eq!(lab.specs(), *target, "{}", case.name),
+                RunState::RolledBack => assert_eq!(lab.specs(), *start, "{}", case.name),
+                RunState::Kept | RunState::Paused | RunState::Stuck => {}
+                other => panic!("{}: the run is {other}", case.name),
             }
-            other => panic!("{}: the run is {other}", case.name),
+            lab.check_nothing_is_orphaned().await;
         }
+        lab.world.heal();
     }
-    assert!(lab.open_runs().await.is_empty());
-    lab.check_nothing_is_orphaned().await;
+    assert!(lab.open_runs().await.is_empty(), "{}: {:?}", case.name, lab.open_runs().await);
     // From wherever the run ended, plan and apply reach the target, and deleting leaves nothing.
-    lab.plan_and_apply(&case.goal).await.unwrap_or_else(|failed| panic!("{}: {:?}", case.name, failed.error));
-    if case.goal.rotate.is_empty() {
+    let mut goal = case.goal.clone();
+    let known = lab.engine.slices().await.unwrap();
+    goal.delete.retain(|slice| known.contains(slice));
+    lab.plan_and_apply(&goal).await.unwrap_or_else(|failed| panic!("{}: {:?}", case.name, failed.error));
+    if goal.rotate.is_empty() {
         assert_eq!(lab.specs(), *target, "{}", case.name);
     }
-    let slices = lab.engine.slices().await.unwrap();
-    if !slices.is_empty() {
-        lab.plan_and_apply(&Intent { delete: slices, ..Intent::default() }).await.unwrap();
-    }
+    let delete = lab.engine.slices().await.unwrap();
+    lab.plan_and_apply(&Intent { delete, ..Intent::default() }).await.unwrap();
     assert!(lab.world.objects().is_empty(), "{}: {:?}", case.name, lab.specs().keys());
     lab.check_nothing_is_orphaned().await;
 }
@@ -107,7 +115,7 @@ fn a_process_that_dies_at_any_journal_position_leaves_target_or_start() {
 fn a_process_that_dies_while_it_deals_with_a_failed_step_still_follows_the_policy() {
     for policy in POLICIES {
         for case in corpus::cases(policy) {
-            die_everywhere(&case, &|lab, last| lab.world.inject(last, Fault::Error(iotorch_core::ErrorKind::Denied)));
+            die_everywhere(&case, &|lab, last| lab.world.inject(last, Fault::Error(ErrorKind::Denied)));
         }
     }
 }
@@ -116,7 +124,7 @@ fn a_process_that_dies_while_it_deals_with_a_failed_step_still_follows_the_polic
 fn a_call_of_the_dead_process_that_arrives_late_does_no_harm() {
     for case in corpus::cases(FailurePolicy::Rollback) {
         die_everywhere(&case, &|lab, last| {
-            lab.world.inject(last, Fault::LateArrival(std::time::Duration::from_secs(20)));
+            lab.world.inject(last, Fault::LateArrival(Duration::from_secs(20)));
         });
     }
 }

@@ -1,4 +1,5 @@
 //! What the document reader accepts, what it says of the rest, and that nothing makes it fall over.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "documents/strategies.rs"]
 mod strategies;
@@ -9,7 +10,7 @@ use iotorch_core::{
     Domain, Driver, DriverInfo, Drivers, Error, ErrorKind, Issue, Serves, Target,
     declared::DeclaredDriver,
     model::{
-        DocumentKey, Documents, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problems, Source, Tier,
+        Device, DocumentKey, Documents, Gateway, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problems, Source, Tier,
         schema,
     },
     resource::{Role, Spec},
@@ -106,10 +107,10 @@ fn a_fault_found_later_is_placed_at_as_much_of_its_pointer_as_was_written() {
     let documents = read("greenhouse.yaml", text).unwrap();
     let key = DocumentKey::Slice("greenhouse".parse().unwrap());
     for (pointer, place, marked) in [
-        ("/spec/gateways/0/servers/0/latency", (11, 39), "100ms"),
-        ("/spec/gateways/0/placement", (10, 7), "placement"),
-        ("/spec/gateways/0/settings/port", (8, 7), "name"),
-        ("/spec/network/transport/0/settings", (26, 18), ""),
+        ("/spec/gateways/0/servers/0/latency", (12, 40), "100ms"),
+        ("/spec/gateways/0/placement", (11, 7), "placement"),
+        ("/spec/gateways/0/settings/port", (9, 7), "name"),
+        ("/spec/network/transport/0/settings", (28, 18), "{"),
         ("/status", (1, 1), "apiVersion"),
         ("", (1, 1), "apiVersion"),
     ] {
@@ -195,7 +196,6 @@ spec:
     access: { technology: nr, driver: lite }
     transport: [ { between: [a, hub], settings: { vni: 4097 } } ]
 ";
-    // Each gateway has to name no server: there is only one.
     let documents = read("farm.yaml", text).unwrap();
     let known = BTreeSet::from(["cloud-1".parse().unwrap()]);
     insta::assert_snapshot!(documents.check(&drivers(), &known).unwrap_err().render());
@@ -238,6 +238,15 @@ fn an_infrastructure_that_was_printed_reads_as_itself() {
     let infrastructure = Infrastructure { name: "edge-1".parse().unwrap(), spec };
     let (again, _) = read("edge-1.yaml", infrastructure.to_yaml().unwrap()).unwrap().into_parts();
     assert_eq!(again, [infrastructure]);
+}
+
+#[test]
+fn a_slice_built_in_rust_is_checked_like_one_that_was_read() {
+    let device = Device::builder().name("bench".parse().unwrap()).gateway("gv".parse().unwrap()).build();
+    let gateway = Gateway::builder().name("gw".parse().unwrap()).build();
+    let spec = SliceSpec::builder().gateways(vec![gateway]).devices(vec![device]).build();
+    let slice = Slice { name: "greenhouse".parse().unwrap(), spec };
+    insta::assert_snapshot!(Documents::from_parts(&[], &[slice]).unwrap_err().render());
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The stores do what every store has to do, and what only they promise.
 
+#[path = "store/alike.rs"]
+mod alike;
+
 use std::{fs, path::Path, sync::Arc};
 
 use iotorch_core::{

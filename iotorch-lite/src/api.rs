@@ -7,7 +7,7 @@
 //! | gateway: `/profiles/{name}` | PUT GET DELETE | [`Profile`] | – |
 //! | gateway: `/devices/{name}` | PUT GET DELETE | [`Device`] | – |
 //! | gateway: `/devices/{name}/credentials/{generation}` | PUT GET DELETE | [`Nothing`] | the password |
-//! | gateway: `/exports/{name}` | PUT GET DELETE | [`Export`] | the password at the target |
+//! | gateway: `/exports/{name}` | PUT GET DELETE | [`Export`] | the password at the target, see there |
 //! | server: `/tenants/{tenant}` | PUT GET DELETE | [`Nothing`] | the token for reading, optional |
 //! | server: `/tenants/{tenant}/attachments/{name}` | PUT GET DELETE | [`Nothing`], answers [`Attachment`] | – |
 //! | server: `/tenants/{tenant}/attachments/{name}/credentials/{generation}` | PUT GET DELETE | [`Nothing`] | the key |
@@ -15,9 +15,11 @@
 //! | server: `/tenants/{tenant}/channels/{channel}/stats` | GET | – | – |
 //!
 //! `GET …/credentials` lists generations. PUT takes a [`Put`] and answers a [`Managed`]; repeated, it changes nothing.
-//! An object with the mark of somebody else answers 409 unless the query says `adopt=true`. DELETE of what is not
-//! there answers 204; with the query `mark=…` it answers 409 if the object carries another mark. Every other call
-//! than `/health` needs `Authorization: Bearer <token>`.
+//! An object with the mark of somebody else answers 409 unless the query says `adopt=true`; what was there is then
+//! remembered, secret included. DELETE of what is not there answers 204; with the query `mark=…` it answers 409 if the
+//! object carries another mark. DELETE with `mark=…&release=true` deletes nothing: an object with this mark becomes
+//! what it was before it was adopted, or loses its mark if it never was; any other is left alone. Every other call than
+//! `/health` needs `Authorization: Bearer <token>`.
 
 use crate::{Secret, senml::Record};
 use serde::{Deserialize, Serialize, Serializer};
@@ -51,6 +53,21 @@ pub enum Kind {
     Tenant,
     /// A thing and its channel on a server.
     Attachment,
+}
+
+impl Kind {
+    /// The word a person reads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::Device => "device",
+            Self::Credential => "credential",
+            Self::Export => "export",
+            Self::Tenant => "tenant",
+            Self::Attachment => "attachment",
+        }
+    }
 }
 
 /// The body of a PUT: the object as it shall be.
@@ -165,11 +182,13 @@ pub struct Export {
     pub host: String,
     /// Port of the broker.
     pub port: u16,
-    /// The user name to log in with.
-    pub user_name: String,
+    /// The user name to log in with; the secret is the password. Without it the secret is both, with a colon between,
+    /// or there is none and nobody logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
     /// The topic that takes SenML packs.
     pub topic: String,
-    /// The MQTT client identifier; the user name if absent.
+    /// The MQTT client identifier; if absent the user name, or a random one for each connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
 }

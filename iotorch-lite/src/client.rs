@@ -11,6 +11,7 @@ use crate::{
     },
     objects::check_name,
 };
+use iotorch_core::ErrorKind;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error as StdError, fmt, time::Duration};
@@ -86,6 +87,23 @@ impl StdError for Error {
     }
 }
 
+impl Error {
+    /// What the failure means to iotorch.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable(_) => ErrorKind::Unavailable,
+            Self::Timeout => ErrorKind::Timeout,
+            Self::Refused => ErrorKind::Denied,
+            Self::Conflict { .. } | Self::InUse { .. } => ErrorKind::Conflict,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Invalid { .. } => ErrorKind::Invalid,
+            // From whatever stands between, such as a forwarded port whose other end is starting.
+            Self::Unexpected { status: 502..=504, .. } => ErrorKind::Unavailable,
+            Self::Unexpected { .. } => ErrorKind::Unexpected,
+        }
+    }
+}
+
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() { Self::Timeout } else { Self::Unreachable(error) }
@@ -96,14 +114,14 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// What both clients share: where to send requests, and the token.
 #[derive(Debug, Clone)]
-struct Connection {
+pub(crate) struct Connection {
     http: reqwest::Client,
     base_url: String,
     token: Secret,
 }
 
 impl Connection {
-    fn new(base_url: impl Into<String>, token: Secret) -> Result<Self> {
+    pub(crate) fn new(base_url: impl Into<String>, token: Secret) -> Result<Self> {
         // A management API is on this host or behind a forwarded port, so never behind a proxy.
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
         Ok(Self { http, base_url: base_url.into().trim_end_matches('/').to_owned(), token })
@@ -119,11 +137,11 @@ impl Connection {
         Ok(self.http.request(method, url).bearer_auth(self.token.expose()))
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
         read(self.request(Method::GET, path)?).await
     }
 
-    async fn put<T: Serialize + Sync, A: DeserializeOwned>(
+    pub(crate) async fn put<T: Serialize + Sync, A: DeserializeOwned>(
         &self,
         path: &[&str],
         put: &Put<T>,
@@ -132,14 +150,19 @@ impl Connection {
         read(self.request(Method::PUT, path)?.query(&[("adopt", adopt)]).json(put)).await
     }
 
-    async fn delete(&self, path: &[&str], mark: Option<&str>) -> Result<()> {
-        let request = self.request(Method::DELETE, path)?;
-        let request = if let Some(mark) = mark { request.query(&[("mark", mark)]) } else { request };
-        send(request).await.map(|_| ())
+    pub(crate) async fn delete(&self, path: &[&str], mark: Option<&str>) -> Result<()> {
+        let mark = mark.map(|mark| ("mark", mark));
+        send(self.request(Method::DELETE, path)?.query(&mark.as_slice())).await.map(drop)
+    }
+
+    pub(crate) async fn release(&self, path: &[&str], mark: &str) -> Result<()> {
+        let query = [("mark", mark), ("release", "true")];
+        send(self.request(Method::DELETE, path)?.query(&query)).await.map(drop)
     }
 }
 
-fn parts(path: &str) -> Vec<&str> {
+/// The parts of the path of an object.
+pub(crate) fn parts(path: &str) -> Vec<&str> {
     path.split('/').collect()
 }
 
@@ -230,6 +253,16 @@ macro_rules! common_calls {
             /// See [`Error`].
             pub async fn delete(&self, path: &str, mark: Option<&str>) -> Result<()> {
                 self.0.delete(&parts(path), mark).await
+            }
+
+            /// Gives an object with this mark back to whom it was adopted from, as it was found; one that was not
+            /// adopted loses its mark. Any other object is left alone.
+            ///
+            /// # Errors
+            ///
+            /// See [`Error`].
+            pub async fn release(&self, path: &str, mark: &str) -> Result<()> {
+                self.0.release(&parts(path), mark).await
             }
 
             /// How it is doing.

@@ -88,6 +88,24 @@ impl StdError for Error {
     }
 }
 
+impl From<Error> for iotorch_core::Error {
+    fn from(error: Error) -> Self {
+        use iotorch_core::ErrorKind as Core;
+        let kind = match error.kind {
+            ErrorKind::Invalid => Core::Invalid,
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => Core::Denied,
+            ErrorKind::NotFound => Core::NotFound,
+            ErrorKind::Conflict | ErrorKind::InUse | ErrorKind::Taken => Core::Conflict,
+            ErrorKind::Store => Core::Unexpected,
+        };
+        let core = Self::new(kind, error.message);
+        match error.source {
+            Some(source) => core.with_source(source),
+            None => core,
+        }
+    }
+}
+
 /// Every error of the embedded store means the same to a caller: this request was not carried out.
 macro_rules! from_store {
     ($($type:ty),+) => {$(

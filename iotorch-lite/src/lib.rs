@@ -48,6 +48,7 @@ mod data_dir;
 mod error;
 mod gateway;
 mod listening;
+mod managing;
 mod objects;
 mod refusals;
 mod secret;

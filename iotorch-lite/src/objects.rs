@@ -20,6 +20,9 @@ pub(crate) struct Object {
     pub(crate) spec: serde_json::Value,
     pub(crate) settings: serde_json::Value,
     pub(crate) secret: Option<Kept>,
+    /// What was there when the object was adopted, to be given back by a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<Box<Self>>,
 }
 
 /// What is stored of an object's secret.
@@ -92,20 +95,6 @@ pub(crate) fn below(
     Ok(found)
 }
 
-/// Puts a generation of a credential in place. It tells whether it replaced another secret.
-pub(crate) fn put_credential(
-    txn: &WriteTransaction,
-    holder: &str,
-    path: &str,
-    object: &Object,
-    secret: &Secret,
-    adopt: bool,
-) -> Result<bool> {
-    get(&txn.open_table(OBJECTS)?, holder)?;
-    let previous = put(txn, path, object, adopt)?;
-    Ok(previous.is_some_and(|previous| !previous.recognises(secret.expose().as_bytes())))
-}
-
 /// The generations of the credentials of an object, in ascending order.
 pub(crate) fn generations(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
@@ -113,24 +102,44 @@ pub(crate) fn generations(
 ) -> Result<Vec<(u64, Object)>> {
     let mut generations: Vec<_> = below(table, &format!("{path}/credentials"))?
         .into_iter()
-        .filter_map(|(path, object)| Some((path.rsplit('/').next()?.parse().ok()?, object)))
+        .filter_map(|(path, object)| Some((name_of(&path).parse().ok()?, object)))
         .collect();
     generations.sort_by_key(|(generation, _)| *generation);
     Ok(generations)
 }
 
-/// Puts an object in place and gives the one that was there.
+/// Puts an object in place and gives the one that was there, which it remembers if it had another mark.
 pub(crate) fn put(
     txn: &WriteTransaction,
     path: &str,
-    object: &Object,
+    mut object: Object,
     adopt: bool,
 ) -> Result<Option<Object>> {
     let mut objects = txn.open_table(OBJECTS)?;
     let previous = find(&objects, path)?;
     check_owner(path, previous.as_ref(), (!adopt).then_some(object.mark.as_str()))?;
-    objects.insert(path, serde_json::to_vec(object).map_err(unreadable)?.as_slice())?;
+    object.found = match &previous {
+        Some(previous) if previous.mark == object.mark => previous.found.clone(),
+        Some(previous) => Some(Box::new(Object { found: None, ..previous.clone() })),
+        None => None,
+    };
+    objects.insert(path, serde_json::to_vec(&object).map_err(unreadable)?.as_slice())?;
     Ok(previous)
+}
+
+/// Gives an object with this mark back as it was adopted; one that was not adopted stays and loses its mark. It tells
+/// whether there was one.
+pub(crate) fn release(txn: &WriteTransaction, path: &str, mark: &str) -> Result<bool> {
+    let mut objects = txn.open_table(OBJECTS)?;
+    let Some(mut object) = find(&objects, path)?.filter(|object| object.mark == mark) else {
+        return Ok(false);
+    };
+    let found = match object.found.take() {
+        Some(found) => *found,
+        None => Object { mark: String::new(), ..object },
+    };
+    objects.insert(path, serde_json::to_vec(&found).map_err(unreadable)?.as_slice())?;
+    Ok(true)
 }
 
 /// Removes an object and everything below it, and gives what was there. With a mark, only if it carries that mark.
@@ -155,6 +164,11 @@ fn check_owner(path: &str, existing: Option<&Object>, mark: Option<&str>) -> Res
         (Some(existing), Some(mark)) if existing.mark != mark => Err(Error::conflict(path, &existing.mark)),
         _ => Ok(()),
     }
+}
+
+/// The last part of a path.
+pub(crate) fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// A name that can be part of a path, of a topic and of a SenML name: 1 to 128 letters, digits and `-._`, the first

@@ -258,3 +258,34 @@ async fn files_are_private_and_hold_no_secret_that_only_has_to_be_recognised() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_adopted_is_given_back_as_it_was_with_its_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = start_gateway(dir.path()).await;
+    let client = gateway_client(&gateway);
+    add_devices(&client, &["d1"]).await;
+    let path = "devices/d1/credentials/1";
+    let found = client.object::<Nothing>(path).await.unwrap();
+    let ours = Put { mark: "somebody/else".to_owned(), ..put_secret(Nothing {}, "another password") };
+    for _ in 0..2 {
+        client.put_credential("d1", 1, &ours, true).await.unwrap();
+    }
+    let login = async |password: &str| Mqtt::connect(gateway.mqtt_address(), "d1", "d1", password).await;
+    let mut adopted = login("another password").await.unwrap();
+    assert!(login(PASSWORD).await.is_err());
+
+    client.release(path, "not/the/owner").await.unwrap();
+    assert_eq!(client.object::<Nothing>(path).await.unwrap().mark, "somebody/else");
+    for _ in 0..2 {
+        client.release(path, "somebody/else").await.unwrap();
+    }
+    adopted.disconnected().await;
+    assert_eq!(client.object::<Nothing>(path).await.unwrap(), found);
+    login(PASSWORD).await.unwrap();
+
+    client.release("devices/d1", MARK).await.unwrap();
+    assert_eq!(client.object::<Device>("devices/d1").await.unwrap().mark, "", "it never had another mark");
+    client.release("devices/d2", MARK).await.unwrap();
+    gateway.stop().await;
+}

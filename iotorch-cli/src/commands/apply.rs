@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use iotorch_core::{
     Error, ErrorKind, Intent, Report, RunOptions,
-    model::FailurePolicy,
+    model::{FailurePolicy, SliceName},
     plan::Plan,
     resource::{Location, ResourceId},
 };
@@ -33,12 +33,16 @@ const LOCAL: &str = "local";
 #[command(after_long_help = "Examples:
   iotorch apply -f greenhouse.yaml
   iotorch plan -f greenhouse.yaml --out greenhouse.plan && iotorch apply --plan greenhouse.plan
-  iotorch apply -f greenhouse.yaml --on-failure pause")]
+  iotorch apply -f greenhouse.yaml --on-failure pause
+  iotorch apply greenhouse                                 mend what was changed outside of iotorch")]
 pub(crate) struct ApplyArgs {
+    /// Slices to make as their documents said when they were applied last
+    #[arg(value_name = "SLICE", conflicts_with = "plan")]
+    slices: Vec<SliceName>,
     #[command(flatten)]
     files: Files,
     /// A plan that `iotorch plan --out` has saved; refused when what it was computed from has moved
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "allow_replace"], required_unless_present = "file")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "allow_replace"], required_unless_present_any = ["file", "slices"])]
     plan: Option<PathBuf>,
     /// Remove and make again what cannot be changed in place
     #[arg(long)]
@@ -102,10 +106,12 @@ pub(crate) async fn exec(args: ApplyArgs, setting: &Setting) -> Result<Exit> {
         .await;
     }
     let documents = args.files.read()?;
-    let again = format!("iotorch apply{}", args.files.typed());
+    let slices: String = args.slices.iter().map(|slice| format!(" {slice}")).collect();
+    let again = format!("iotorch apply{slices}{}", args.files.typed());
     installation::with(setting, Purpose::Look, async |session| {
         input::check(&documents, session).await?;
-        let intent = Intent { allow_replace: args.allow_replace, ..input::wish(documents) };
+        let wish = input::wish(documents);
+        let intent = Intent { reconcile: args.slices, allow_replace: args.allow_replace, ..wish };
         let plan = session.orchestrator().plan(&intent).await?;
         apply(session, setting, plan, args.policy, Some(again)).await
     })

@@ -85,8 +85,8 @@ pub(super) struct Document {
 
 #[derive(Clone, Debug)]
 pub(super) enum Item {
-    Infrastructure(Infrastructure),
-    Slice(Slice),
+    Infrastructure(Box<Infrastructure>),
+    Slice(Box<Slice>),
 }
 
 impl Document {
@@ -121,6 +121,21 @@ impl Documents {
             problems.push(findings.into_problems());
         }
         Problems::gather(problems).map(|()| Self { list })
+    }
+
+    /// Takes what was built in Rust, and checks it as if it had been read.
+    ///
+    /// # Errors
+    /// All faults at once, in the text that [`Slice::to_yaml`] and [`Infrastructure::to_yaml`] give.
+    pub fn from_parts(infrastructures: &[Infrastructure], slices: &[Slice]) -> Result<Self, Problems> {
+        let infrastructures = infrastructures.iter().map(|infrastructure| {
+            (DocumentKey::Infrastructure(infrastructure.name.clone()), infrastructure.to_yaml())
+        });
+        let slices = slices.iter().map(|slice| (DocumentKey::Slice(slice.name.clone()), slice.to_yaml()));
+        let printed = infrastructures.chain(slices);
+        // What cannot be printed is an empty text, which is no document.
+        let source = |(key, text): (DocumentKey, Result<String>)| Source::new(key.to_string(), text.unwrap_or_default());
+        Self::read(printed.map(source).collect())
     }
 
     /// Checks what depends on the installation: that every driver is there and serves what it is named for, that settings fit its
@@ -159,8 +174,8 @@ impl Documents {
         let (mut infrastructures, mut slices) = (Vec::new(), Vec::new());
         for document in self.list {
             match document.item {
-                Item::Infrastructure(infrastructure) => infrastructures.push(infrastructure),
-                Item::Slice(slice) => slices.push(slice),
+                Item::Infrastructure(infrastructure) => infrastructures.push(*infrastructure),
+                Item::Slice(slice) => slices.push(*slice),
             }
         }
         (infrastructures, slices)
@@ -238,9 +253,9 @@ fn item(tree: &Node, findings: &mut Findings) -> Option<Item> {
     let name = json["metadata"]["name"].take();
     let spec = json["spec"].take();
     let item = if kind == "Slice" {
-        typed(name, spec).map(|(name, spec)| Item::Slice(Slice { name, spec }))
+        typed(name, spec).map(|(name, spec)| Item::Slice(Box::new(Slice { name, spec })))
     } else {
-        typed(name, spec).map(|(name, spec)| Item::Infrastructure(Infrastructure { name, spec }))
+        typed(name, spec).map(|(name, spec)| Item::Infrastructure(Box::new(Infrastructure { name, spec })))
     };
     // The schema is made from the types, so only what it cannot express is left to find here.
     item.map_err(|error| findings.add(tree.locate("/spec"), || Fault::new(error.to_string()))).ok()

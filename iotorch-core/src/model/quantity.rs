@@ -47,7 +47,8 @@ fn parse(text: &str, units: &[Unit]) -> Result<u64, String> {
     u64::try_from(scaled / scale).map_err(|_| too_large())
 }
 
-/// Writes `value` in the largest unit that needs at most three decimals, so that reading it gives `value` again.
+/// Writes `value` in the largest unit that needs at most three decimals, or else exactly in the smallest, so that reading it
+/// gives `value` again.
 fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[Unit]) -> fmt::Result {
     let fits = |(_, factor): &&Unit| value >= *factor && u128::from(value) * 1000 % u128::from(*factor) == 0;
     let (name, factor) = units
@@ -56,14 +57,15 @@ fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[Unit]) -> fmt::Result 
         .max_by_key(|(_, factor)| *factor)
         .copied()
         .unwrap_or_else(|| units.iter().min_by_key(|(_, factor)| *factor).copied().unwrap_or(("", 1)));
-    let whole = value / factor;
-    let thousandths = u128::from(value % factor) * 1000 / u128::from(factor);
-    if thousandths == 0 {
-        write!(f, "{whole}{name}")
-    } else {
-        let fraction = format!("{thousandths:03}");
-        write!(f, "{whole}.{}{name}", fraction.trim_end_matches('0'))
+    // Ends: the unit divides into three decimals, or is the smallest, which is 1 or a power of ten.
+    let mut rest = u128::from(value % factor);
+    let mut fraction = String::new();
+    while rest != 0 {
+        fraction.push_str(if fraction.is_empty() { "." } else { "" });
+        fraction.push_str(&(rest * 10 / u128::from(factor)).to_string());
+        rest = rest * 10 % u128::from(factor);
     }
+    write!(f, "{}{fraction}{name}", value / factor)
 }
 
 macro_rules! quantity {
@@ -318,6 +320,10 @@ mod tests {
             prop_assert_eq!(span.to_string().parse::<TimeSpan>().unwrap(), span);
             let size = ByteSize(value);
             prop_assert_eq!(size.to_string().parse::<ByteSize>().unwrap(), size);
+            let share = Percent(value % 1_000_000_001);
+            prop_assert_eq!(share.to_string().parse::<Percent>().unwrap(), share);
+            let rate = MessageRate(value);
+            prop_assert_eq!(rate.to_string().parse::<MessageRate>().unwrap(), rate);
         }
     }
 

@@ -19,10 +19,17 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .into_iter()
         .take(MOST)
         .filter(|candidate| candidate.len() <= LONGEST)
-        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&word, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, candidate)| candidate)
+}
+
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let likeness = strsim::jaro_winkler(word, candidate);
+    // Two letters swapped in a short word are far apart by that measure.
+    let one_slip = word.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    if one_slip { likeness.max(0.85) } else { likeness }
 }
 
 /// The names as a person lists them; a long list ends in `…`.
@@ -62,6 +69,7 @@ mod tests {
         assert_eq!(nearest("prot", fields), Some("protocol"));
         assert_eq!(nearest("gatway", fields), Some("gateway"));
         assert_eq!(nearest("Labels", fields), Some("labels"));
+        assert_eq!(nearest("tsl", ["plain", "tls"]), Some("tls"));
         assert_eq!(nearest("zone", fields), None);
         assert_eq!(nearest("", fields), None);
     }

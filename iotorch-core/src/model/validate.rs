@@ -11,17 +11,16 @@ use std::{
 use super::{
     Bandwidth,
     problem::{Fault, Findings},
+    schema,
     suggest::{listed, nearest, quoted},
     tree::{Node, Value},
 };
 
-/// The fields of a slice. If it has another, that may be one of these misspelt, and nothing is said of what it would hold.
-const SECTIONS: [&str; 8] =
-    ["service", "onFailure", "offline", "gateways", "servers", "profiles", "devices", "network"];
-
 /// Checks the `spec` of a slice.
 pub(super) fn slice(spec: &Node, findings: &mut Findings) {
-    let known = spec.entries().iter().all(|entry| SECTIONS.contains(&entry.key.as_str()));
+    // A field of another name may be a misspelt one; nothing is said of what that would hold.
+    let fields = &schema::SLICE["$defs"]["SliceSpec"]["properties"];
+    let known = spec.entries().iter().all(|entry| fields.get(&entry.key).is_some());
     let whole = |node: &Node, list| {
         known && matches!(node.get(list).map(|list| &list.value), None | Some(Value::List(_)))
     };

@@ -36,9 +36,9 @@ impl Saga {
     /// Removes the secrets that no record names any more.
     async fn remove_secrets(&self) -> Result<()> {
         let named: BTreeSet<&SecretRef> = self.records.values().filter_map(|record| minted(&record.spec)).collect();
-        let deleted = self.run.plan.steps.iter().filter_map(|step| step.change.before()).filter_map(|spec| minted(spec));
-        let dropped = self.dropped.iter().filter_map(|record| minted(&record.spec));
-        let candidates: BTreeSet<&SecretRef> = self.run.plan.secrets.iter().chain(deleted).chain(dropped).collect();
+        let earlier = self.tally.given.iter().flatten().flat_map(|given| &given.prior);
+        let earlier = earlier.filter_map(|record| minted(&record.spec));
+        let candidates: BTreeSet<&SecretRef> = self.run.plan.secrets.iter().chain(earlier).collect();
         for secret in candidates.difference(&named) {
             self.caller.shared.secrets.remove(secret).await?;
         }

@@ -185,9 +185,7 @@ impl Saga {
                     self.records.insert(record.id.clone(), Arc::clone(record));
                 }
                 Write::DropRecord(id) => {
-                    if let Some(record) = self.records.remove(id) {
-                        self.dropped.push(record);
-                    }
+                    self.records.remove(id);
                 }
                 _ => {}
             }

@@ -27,8 +27,6 @@ pub(crate) struct Saga {
     pub(super) tally: Tally,
     /// The slice's records as they are now.
     pub(super) records: BTreeMap<ResourceId, Arc<Record>>,
-    /// Records that this process has seen go; their secrets may go too.
-    pub(super) dropped: Vec<Arc<Record>>,
     /// Scopes that cannot be seen although the plan was made when they could.
     pub(super) unseen_roots: BTreeSet<ResourceId>,
     /// Writes that can wait for the next commit.
@@ -54,7 +52,6 @@ impl Saga {
             caller,
             tally,
             records: state.records.clone(),
-            dropped: Vec::new(),
             unseen_roots: BTreeSet::new(),
             backlog: Vec::new(),
             left_behind: Vec::new(),

@@ -128,8 +128,13 @@ impl FileSecretStore {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         loop {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&self.path)?;
             file.lock()?;
             // Another process can have replaced the file while this one waited; the lock is then on one that is gone.
             let (locked, there) = (file.metadata()?, fs::metadata(&self.path));
@@ -143,7 +148,8 @@ impl FileSecretStore {
         // A character takes six bytes of JSON at most, a reference and what is around it less than 300.
         let size = values.values().map(|value| 6 * value.expose().len() + 300).sum::<usize>() + 100;
         let mut text = Zeroizing::new(Vec::with_capacity(size));
-        serde_json::to_writer_pretty(&mut *text, &Sheet(values)).map_err(|_| self.damaged("no JSON can be made of it"))?;
+        serde_json::to_writer_pretty(&mut *text, &Sheet(values))
+            .map_err(|_| self.damaged("no JSON can be made of it"))?;
         text.push(b'\n');
         self.write_new(&text).map_err(|error| self.failed("write", &error))
     }
@@ -187,12 +193,9 @@ impl FileSecretStore {
     }
 
     fn damaged(&self, cause: &str) -> Error {
-        Error::new(
-            ErrorKind::Unexpected,
-            format!("cannot read the secrets in \"{}\"", self.path.display()),
-        )
-        .with_help("the file is damaged; restore it from a backup")
-        .with_source(cause)
+        Error::new(ErrorKind::Unexpected, format!("cannot read the secrets in \"{}\"", self.path.display()))
+            .with_help("the file is damaged; restore it from a backup")
+            .with_source(cause)
     }
 
     /// Runs `work` on a thread that may wait for the disk.
@@ -203,7 +206,8 @@ impl FileSecretStore {
         let store = self.clone();
         tokio::task::spawn_blocking(move || work(&store)).await.map_err(|error| {
             let path = self.path.display();
-            Error::new(ErrorKind::Unexpected, format!("cannot use the secrets in \"{path}\"")).with_source(error)
+            Error::new(ErrorKind::Unexpected, format!("cannot use the secrets in \"{path}\""))
+                .with_source(error)
         })?
     }
 }

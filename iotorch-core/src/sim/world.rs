@@ -105,9 +105,12 @@ impl World {
         self.state().away.insert(place.into(), None);
     }
 
-    /// Makes every place reachable again.
+    /// Makes every place reachable again and takes back all faults that have not happened. What was sent still arrives.
     pub fn heal(&self) {
-        self.state().away.clear();
+        let mut state = self.state();
+        state.away.clear();
+        state.injected.clear();
+        state.faults = Faults::none();
     }
 
     /// Everything that is there.

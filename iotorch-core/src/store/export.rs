@@ -133,8 +133,7 @@ fn gather(store: &dyn Store, snapshot: &Snapshot, runs: Vec<ExportedRun>) -> Exp
 
 fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
     let same = |a: &Arc<SliceState>, b: &Arc<SliceState>| {
-        Arc::ptr_eq(a, b)
-            || (a.document == b.document && a.records == b.records && a.open_run == b.open_run)
+        Arc::ptr_eq(a, b) || (a.document == b.document && a.records == b.records && a.open_run == b.open_run)
     };
     a.infrastructures == b.infrastructures
         && a.slices.len() == b.slices.len()

@@ -90,12 +90,6 @@ impl Default for MemoryStore {
     }
 }
 
-impl Clone for MemoryStore {
-    fn clone(&self) -> Self {
-        self.fork()
-    }
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     fn installation(&self) -> Arc<str> {

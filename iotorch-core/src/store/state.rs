@@ -8,8 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Entry, Run, RunId, RunRow, RunState, RunStatus, SliceState, Snapshot, Write,
-    reservations::Reservations,
+    Entry, Run, RunId, RunRow, RunState, RunStatus, SliceState, Snapshot, Write, reservations::Reservations,
 };
 use crate::{
     driver::Claim,
@@ -141,9 +140,8 @@ impl State {
                     pending.runs.insert(run.id, Some((run.plan.slice.clone(), RunState::Running)));
                 }
                 Write::SetRunStatus(id, status) => {
-                    let (slice, before) = self
-                        .run_after(&pending, *id)
-                        .ok_or_else(|| unknown_run("change", *id))?;
+                    let (slice, before) =
+                        self.run_after(&pending, *id).ok_or_else(|| unknown_run("change", *id))?;
                     let slice = slice.clone();
                     match (before.is_open(), status.state.is_open()) {
                         (false, true) => {
@@ -162,7 +160,9 @@ impl State {
                         .ok_or_else(|| unknown_run("write to the journal of", *id))?;
                 }
                 Write::DropRun(id) => {
-                    if let Some((slice, state)) = self.run_after(&pending, *id).filter(|(_, state)| state.is_open()) {
+                    if let Some((slice, state)) =
+                        self.run_after(&pending, *id).filter(|(_, state)| state.is_open())
+                    {
                         return Err(Error::new(ErrorKind::Conflict, format!("cannot drop run {id}"))
                             .with_context("slice", slice)
                             .with_help(format!("end it first: iotorch resume {id}"))
@@ -236,7 +236,9 @@ impl State {
             }
             Write::DropRecord(id) => {
                 let name = slice_of(&id);
-                if let Some(slice) = self.slices.get_mut(&name).filter(|slice| slice.records.contains_key(&id)) {
+                if let Some(slice) =
+                    self.slices.get_mut(&name).filter(|slice| slice.records.contains_key(&id))
+                {
                     Arc::make_mut(slice).records.remove(&id);
                     reduced.push(name);
                 }
@@ -258,7 +260,8 @@ impl State {
                     self.unfinish(&name, id);
                     self.slice_mut(name).open_run = Some(id);
                 } else {
-                    if let Some(slice) = self.slices.get_mut(&name).filter(|slice| slice.open_run == Some(id)) {
+                    if let Some(slice) = self.slices.get_mut(&name).filter(|slice| slice.open_run == Some(id))
+                    {
                         Arc::make_mut(slice).open_run = None;
                     }
                     applied.closed.push(id);

@@ -77,7 +77,8 @@ fn expect_kind<T>(result: Result<T>, kind: ErrorKind, what: &str) -> Result<crat
 
 async fn a_value_is_read_back_as_it_was_put(store: Subject) -> Outcome {
     let long = "x".repeat(20_000);
-    let texts = ["s3cret", "", " with space ", "\"quotes\" and \\", "line\nbreak\tand\u{7}", "grüße 🔑", &long];
+    let texts =
+        ["s3cret", "", " with space ", "\"quotes\" and \\", "line\nbreak\tand\u{7}", "grüße 🔑", &long];
     for (index, text) in texts.iter().enumerate() {
         store.put(&secret(&format!("plant/a.b-c_{index}:x"))?, value(text)).await?;
     }

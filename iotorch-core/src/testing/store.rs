@@ -15,9 +15,7 @@ use crate::{
     error::{Cause, Error, ErrorKind, Result},
     model::{FailurePolicy, Infrastructure, InfrastructureSpec, Offline, Slice, SliceName, SliceSpec, Tier},
     plan::{SlicePlan, StepId},
-    resource::{
-        Change, Inputs, NoInputs, Outputs, Ownership, ResourceId, SpaceOutputs, SpaceSpec, Spec,
-    },
+    resource::{Change, Inputs, NoInputs, Outputs, Ownership, ResourceId, SpaceOutputs, SpaceSpec, Spec},
     store::{Entry, JournalEvent, RUN_FORMAT, Record, Run, RunId, RunState, RunStatus, Store, Write},
 };
 

@@ -11,7 +11,7 @@ use iotorch_core::{
 };
 
 /// The drivers of the corpus: those that the contracts know, simulated.
-pub fn drivers(world: &World) -> Drivers {
+pub(crate) fn drivers(world: &World) -> Drivers {
     let name = |name: &str| DriverName::new(name).unwrap();
     Drivers::default()
         .with(SimDriver::infrastructure(world, &name("kubernetes")))
@@ -23,14 +23,14 @@ pub fn drivers(world: &World) -> Drivers {
         .with(DeclaredDriver)
 }
 
-pub fn infrastructure(name: &str, driver: &str, tier: Tier) -> Infrastructure {
+pub(crate) fn infrastructure(name: &str, driver: &str, tier: Tier) -> Infrastructure {
     Infrastructure {
         name: InfrastructureName::new(name).unwrap(),
         spec: InfrastructureSpec::builder().driver(DriverName::new(driver).unwrap()).tier(tier).build(),
     }
 }
 
-pub fn infrastructures() -> Vec<Infrastructure> {
+pub(crate) fn infrastructures() -> Vec<Infrastructure> {
     vec![
         infrastructure("edge-1", "kubernetes", Tier::Edge),
         infrastructure("edge-2", "kubernetes", Tier::Edge),
@@ -44,7 +44,7 @@ fn parse(name: &str, spec: &str) -> Slice {
 }
 
 /// Snapshot (a): EdgeX on a Kubernetes edge, Mainflux in a Kubernetes cloud, two devices of one profile, a transport segment, a UPF.
-pub fn across_clusters() -> Slice {
+pub(crate) fn across_clusters() -> Slice {
     parse(
         "greenhouse",
         r#"{
@@ -74,7 +74,7 @@ pub fn across_clusters() -> Slice {
 }
 
 /// Snapshot (b): the same on `lite` and `local`, the core function physical.
-pub fn in_one_process() -> Slice {
+pub(crate) fn in_one_process() -> Slice {
     parse(
         "greenhouse",
         r#"{
@@ -96,17 +96,17 @@ pub fn in_one_process() -> Slice {
     )
 }
 
-pub fn want(slice: Slice) -> Intent {
+pub(crate) fn want(slice: Slice) -> Intent {
     Intent { infrastructures: infrastructures(), slices: vec![slice], allow_replace: true, ..Intent::default() }
 }
 
 /// A plan of the corpus.
-pub struct Case {
-    pub name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// What is applied before; nothing when there is none.
-    pub start: Option<Slice>,
+    pub(crate) start: Option<Slice>,
     /// What is wanted then.
-    pub goal: Intent,
+    pub(crate) goal: Intent,
 }
 
 fn with_policy(mut slice: Slice, policy: FailurePolicy) -> Slice {
@@ -115,7 +115,7 @@ fn with_policy(mut slice: Slice, policy: FailurePolicy) -> Slice {
 }
 
 /// All plans, each slice with the given failure policy.
-pub fn cases(policy: FailurePolicy) -> Vec<Case> {
+pub(crate) fn cases(policy: FailurePolicy) -> Vec<Case> {
     let across = || with_policy(across_clusters(), policy);
     let inside = || with_policy(in_one_process(), policy);
     let create = |name, slice| Case { name, start: None, goal: want(slice) };

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of the laboratory")]
 
-pub mod corpus;
+pub(crate) mod corpus;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 /// Where a cut-off store stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// The commit is not in the store.
     Before,
     /// The commit is in the store, and nobody hears of it.
@@ -35,19 +35,19 @@ pub enum Cut {
 }
 
 /// A store whose process dies at a chosen commit: from then on nothing is answered.
-pub struct CutStore {
-    inner: MemoryStore,
+pub(crate) struct CutStore {
+    inner: Arc<MemoryStore>,
     left: AtomicUsize,
     cut: Cut,
     dead: Arc<Notify>,
 }
 
 impl CutStore {
-    pub fn new(inner: MemoryStore, commits: usize, cut: Cut) -> Self {
+    pub(crate) fn new(inner: Arc<MemoryStore>, commits: usize, cut: Cut) -> Self {
         Self { inner, left: AtomicUsize::new(commits), cut, dead: Arc::default() }
     }
 
-    pub fn dead(&self) -> Arc<Notify> {
+    pub(crate) fn dead(&self) -> Arc<Notify> {
         Arc::clone(&self.dead)
     }
 }
@@ -102,49 +102,49 @@ impl Store for CutStore {
 }
 
 /// A world with an engine on it.
-pub struct Lab {
-    pub world: World,
-    pub store: MemoryStore,
-    pub secrets: Arc<MemorySecretStore>,
-    pub clock: Clock,
-    pub drivers: Drivers,
-    pub engine: Engine,
+pub(crate) struct Lab {
+    pub(crate) world: World,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) secrets: Arc<MemorySecretStore>,
+    pub(crate) clock: Clock,
+    pub(crate) drivers: Drivers,
+    pub(crate) engine: Engine,
 }
 
 /// Runs `test` with virtual time.
-pub fn in_virtual_time<F: Future>(test: F) -> F::Output {
+pub(crate) fn in_virtual_time<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(test)
 }
 
 impl Lab {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let drivers = corpus::drivers(&world);
         Self::with(world, drivers)
     }
 
-    pub fn with(world: World, drivers: Drivers) -> Self {
-        let store = MemoryStore::with_installation("lab");
+    pub(crate) fn with(world: World, drivers: Drivers) -> Self {
+        let store = Arc::new(MemoryStore::with_installation("lab"));
         let secrets = Arc::new(MemorySecretStore::default());
         let clock = Clock::starting_at("2026-01-01T12:00:00Z".parse().unwrap());
-        let engine = engine(Arc::new(store.clone()), &secrets, clock, &drivers);
+        let engine = engine(Arc::clone(&store) as _, &secrets, clock, &drivers);
         Self { world, store, secrets, clock, drivers, engine }
     }
 
     /// The engine of the process that comes after one that died.
-    pub fn reopen(&mut self) {
-        self.engine = engine(Arc::new(self.store.clone()), &self.secrets, self.clock, &self.drivers);
+    pub(crate) fn reopen(&mut self) {
+        self.engine = engine(Arc::clone(&self.store) as _, &self.secrets, self.clock, &self.drivers);
     }
 
-    pub async fn plan_and_apply(&self, intent: &Intent) -> Result<Report, ApplyError> {
+    pub(crate) async fn plan_and_apply(&self, intent: &Intent) -> Result<Report, ApplyError> {
         let plan = self.engine.plan(intent).await.map_err(ApplyError::before_start)?;
         self.engine.apply(plan, RunOptions::default()).await
     }
 
     /// Applies `intent` in a process that dies at commit number `commits`; true when it did not get that far.
-    pub async fn apply_and_die(&self, intent: &Intent, commits: usize, cut: Cut, options: RunOptions) -> bool {
-        let store = Arc::new(CutStore::new(self.store.clone(), commits, cut));
+    pub(crate) async fn apply_and_die(&self, intent: &Intent, commits: usize, cut: Cut, options: RunOptions) -> bool {
+        let store = Arc::new(CutStore::new(Arc::clone(&self.store), commits, cut));
         let dead = store.dead();
         let engine = engine(store, &self.secrets, self.clock, &self.drivers);
         let plan = self.engine.plan(intent).await.expect("the intent can be planned");
@@ -155,12 +155,12 @@ impl Lab {
         }
     }
 
-    pub async fn open_runs(&self) -> Vec<RunSummary> {
+    pub(crate) async fn open_runs(&self) -> Vec<RunSummary> {
         self.engine.runs(&RunFilter { open: true, ..RunFilter::default() }).await.unwrap()
     }
 
     /// Resumes every open run, and gives how each ended.
-    pub async fn resume_all(&self, direction: Direction) -> Vec<Result<Report, ApplyError>> {
+    pub(crate) async fn resume_all(&self, direction: Direction) -> Vec<Result<Report, ApplyError>> {
         let mut ended = Vec::new();
         for run in self.open_runs().await {
             ended.push(self.engine.resume(run.id, direction, RunOptions::default()).await);
@@ -169,18 +169,18 @@ impl Lab {
     }
 
     /// What is there: what each object is like, without what the other system chose by itself.
-    pub fn specs(&self) -> BTreeMap<ResourceId, Spec> {
+    pub(crate) fn specs(&self) -> BTreeMap<ResourceId, Spec> {
         self.world.objects().into_iter().map(|(id, object)| (id, object.spec)).collect()
     }
 
     /// What is there with what it tells.
-    pub fn things(&self) -> BTreeMap<ResourceId, (Spec, Outputs, String)> {
+    pub(crate) fn things(&self) -> BTreeMap<ResourceId, (Spec, Outputs, String)> {
         let objects = self.world.objects().into_iter();
         objects.map(|(id, object)| (id, (object.spec, object.outputs, object.owner))).collect()
     }
 
     /// The invariant that holds at every rest: every object is in a record or in an open run, and no secret is without a use.
-    pub async fn check_nothing_is_orphaned(&self) {
+    pub(crate) async fn check_nothing_is_orphaned(&self) {
         let snapshot = self.store.snapshot().await.unwrap();
         let mut known: BTreeSet<ResourceId> =
             snapshot.slices.values().flat_map(|state| state.records.keys().cloned()).collect();
@@ -214,10 +214,10 @@ fn limits() -> Limits {
     Limits { history: 5, ..Limits::default() }
 }
 
-pub fn slice(name: &str) -> SliceName {
+pub(crate) fn slice(name: &str) -> SliceName {
     SliceName::new(name).unwrap()
 }
 
-pub fn id(text: &str) -> ResourceId {
+pub(crate) fn id(text: &str) -> ResourceId {
     text.parse().unwrap()
 }

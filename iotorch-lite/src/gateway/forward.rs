@@ -5,7 +5,7 @@ use super::{Core, outbox};
 use crate::{
     Result, Secret,
     api::{Export, Kind},
-    objects::{self, Kept, OBJECTS},
+    objects::{self, Kept, OBJECTS, name_of},
     senml,
 };
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions};
@@ -64,12 +64,25 @@ struct Forwarder {
 #[derive(Debug, Clone)]
 struct Target {
     export: Export,
-    password: Secret,
+    secret: Option<Secret>,
 }
 
 impl Target {
     fn same(&self, other: &Self) -> bool {
-        self.export == other.export && self.password.matches(other.password.expose().as_bytes())
+        let secret = match (&self.secret, &other.secret) {
+            (Some(one), Some(other)) => one.matches(other.expose().as_bytes()),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        self.export == other.export && secret
+    }
+
+    /// The user name and password to log in with, if any.
+    fn login(&self) -> Option<(&str, &str)> {
+        let secret = self.secret.as_ref()?.expose();
+        match &self.export.user_name {
+            Some(user) => Some((user, secret)),
+            None => secret.split_once(':'),
+        }
     }
 }
 
@@ -80,10 +93,13 @@ impl Forwarders {
             let exports = objects::below(&txn.open_table(OBJECTS)?, "exports")?;
             let mut wanted = HashMap::new();
             for (path, object) in exports {
-                if let (Kind::Export, Some(Kept::Clear(password))) = (object.kind, &object.secret) {
-                    let name = path.trim_start_matches("exports/").to_owned();
-                    let password = Secret::new(password.clone());
-                    wanted.insert(name, Target { export: object.settings()?, password });
+                if object.kind == Kind::Export {
+                    let secret = match &object.secret {
+                        Some(Kept::Clear(secret)) => Some(Secret::new(secret.clone())),
+                        _ => None,
+                    };
+                    let target = Target { export: object.settings()?, secret };
+                    wanted.insert(name_of(&path).to_owned(), target);
                 }
             }
             Ok(wanted)
@@ -144,8 +160,12 @@ async fn forward(core: Arc<Core>, name: String, target: Target, stop: Cancellati
 /// what was not acknowledged is still in the outbox.
 async fn connection(core: &Core, name: &str, target: &Target, pause: &mut Duration) -> String {
     let Export { host, port, user_name, client_id, .. } = &target.export;
-    let mut options = MqttOptions::new(client_id.as_ref().unwrap_or(user_name), (host.as_str(), *port));
-    options.set_credentials(user_name.as_str(), target.password.expose().to_owned());
+    let client_id = client_id.as_ref().or(user_name.as_ref()).cloned();
+    let client_id = client_id.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+    let mut options = MqttOptions::new(client_id, (host.as_str(), *port));
+    if let Some((user, password)) = target.login() {
+        options.set_credentials(user, password.to_owned());
+    }
     options.set_keep_alive(KEEP_ALIVE_SECONDS);
     let (client, mut events) = match AsyncClient::builder(options).capacity(1).try_build() {
         Ok(built) => built,

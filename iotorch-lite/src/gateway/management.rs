@@ -3,94 +3,82 @@
 use super::{App, outbox, state};
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{Device, Export, ExportStatus, GatewayStatus, Kind, Managed, Nothing, OutboxStatus, Profile},
-    objects::{self, Kept, OBJECTS, Object, check_name},
-    web::{self, ChangeOptions, Rule, Shown, Wanted},
+    api::{Device, Export, ExportStatus, GatewayStatus, Kind, OutboxStatus, Profile},
+    managing::{self, Changes, Ended, Manages, Rule, Sort, credential, object},
+    objects::{self, Kept, OBJECTS, name_of},
+    store::Store,
+    web,
 };
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, State},
-    http::{StatusCode, Uri},
-    routing::get,
-};
+use async_trait::async_trait;
+use axum::{Json, Router, extract::State, routing::get};
 use redb::WriteTransaction;
 use std::{collections::BTreeMap, sync::Arc};
 
+const PROFILES: Sort = Sort {
+    kind: Kind::Profile,
+    secret: Rule::None,
+    put: state::put_profile,
+    delete: state::delete_profile,
+};
+const DEVICES: Sort = Sort {
+    kind: Kind::Device,
+    secret: Rule::None,
+    put: state::put_device,
+    delete: state::delete_device,
+};
+const EXPORTS: Sort = Sort {
+    kind: Kind::Export,
+    secret: Rule::Optional(Kept::clear),
+    put: state::put_export,
+    delete: state::delete_export,
+};
+
 pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
     let router = Router::new()
-        .route("/objects", get(async |State(app): Managing| web::all_objects(&app.core.store)))
+        .route("/objects", get(managing::all::<App>))
         .route("/status", get(status))
-        .route("/profiles/{name}", get(object).put(put_profile).delete(delete_profile))
-        .route("/devices/{name}", get(object).put(put_device).delete(delete_device))
-        .route("/devices/{name}/credentials", get(generations))
-        .route(
-            "/devices/{name}/credentials/{generation}",
-            get(object).put(put_credential).delete(delete_credential),
-        )
-        .route("/exports/{name}", get(object).put(put_export).delete(delete_export))
+        .route("/profiles/{name}", object::<App, Profile>(PROFILES))
+        .route("/devices/{name}", object::<App, Device>(DEVICES))
+        .route("/devices/{name}/credentials", get(managing::generations::<App>))
+        .route("/devices/{name}/credentials/{generation}", credential::<App>())
+        .route("/exports/{name}", object::<App, Export>(EXPORTS))
         .with_state(app);
     let nobody_else =
         |_: &str, _: &_, _: &str| Err(Error::new(ErrorKind::Unauthorized, "the token is not valid"));
     web::with_health(web::guard(router, admin, nobody_else), "gateway")
 }
 
-type Managing = State<Arc<App>>;
-
-/// What has to happen once a change is durable.
-enum Effect {
-    Nothing,
-    /// End the sessions of a device, all or those of one generation.
-    Disconnect(String, Option<u64>),
-    /// Run the exports as they are now.
-    FollowExports,
-}
-
-impl App {
-    async fn change(
-        self: Arc<Self>,
-        work: impl FnOnce(&WriteTransaction) -> Result<Effect> + Send + 'static,
-    ) -> Result<()> {
-        let app = Arc::clone(&self);
-        let change = async move {
-            match app.core.store.write(work).await? {
-                Effect::Nothing => {}
-                Effect::Disconnect(device, generation) => app.clients.disconnect(&device, generation).await,
-                Effect::FollowExports => app.forwarders.follow(&app.core, &app.stop).await?,
-            }
-            Ok(())
-        };
-        self.changes.run(change).await
+#[async_trait]
+impl Manages for App {
+    fn store(&self) -> &Store {
+        &self.core.store
     }
 
-    async fn put(
-        self: Arc<Self>,
-        path: String,
-        object: Object,
-        work: impl FnOnce(&WriteTransaction, &str, &Object) -> Result<Effect> + Send + 'static,
-    ) -> Shown {
-        let shown = object.clone().shown(&path);
-        self.change(move |txn| work(txn, &path, &object)).await?;
-        Ok(Json(shown))
+    fn changes(&self) -> &Changes {
+        &self.changes
     }
 
-    async fn delete(
-        self: Arc<Self>,
-        options: ChangeOptions,
-        work: impl FnOnce(&WriteTransaction, Option<&str>) -> Result<Effect> + Send + 'static,
-    ) -> Result<StatusCode> {
-        let mark = web::query(options)?.mark;
-        self.change(move |txn| work(txn, mark.as_deref())).await?;
-        Ok(StatusCode::NO_CONTENT)
+    fn user(_: &WriteTransaction, holder: &str) -> Result<Option<String>> {
+        Ok(Some(name_of(holder).to_owned()))
+    }
+
+    async fn settle(&self, path: &str, ended: Ended) -> Result<()> {
+        for (device, generation) in ended {
+            self.clients.disconnect(&device, generation).await;
+        }
+        if path.starts_with("exports/") {
+            self.forwarders.follow(&self.core, &self.stop).await?;
+        }
+        Ok(())
     }
 }
 
-async fn status(State(app): Managing) -> Result<Json<GatewayStatus>> {
+async fn status(State(app): State<Arc<App>>) -> Result<Json<GatewayStatus>> {
     let core = &app.core;
     core.store.read(|txn| {
         let (mut devices, mut exports) = (BTreeMap::new(), BTreeMap::new());
         for (path, object) in objects::below(&txn.open_table(OBJECTS)?, "")? {
-            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let name = name_of(&path).to_owned();
             match object.kind {
                 Kind::Device => {
                     let status = state::device_status(txn, &name)?;
@@ -109,127 +97,4 @@ async fn status(State(app): Managing) -> Result<Json<GatewayStatus>> {
         let refused = core.refusals.all();
         Ok(Json(GatewayStatus { devices, exports, outbox: OutboxStatus { records, dropped }, refused }))
     })
-}
-
-async fn object(State(app): Managing, uri: Uri) -> Result<Json<Managed<serde_json::Value>>> {
-    web::one_object(&app.core.store, uri.path())
-}
-
-async fn generations(State(app): Managing, Path(device): Path<String>) -> Result<Json<Vec<u64>>> {
-    web::all_generations(&app.core.store, &format!("devices/{device}"))
-}
-
-async fn put_profile(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    check_name("profile", &name)?;
-    let Wanted { object, adopt, .. } = Wanted::read::<Profile>(Kind::Profile, options, &body, Rule::None)?;
-    let work = move |txn: &_, path: &_, object: &_| {
-        state::put_profile(txn, path, object, adopt)?;
-        Ok(Effect::Nothing)
-    };
-    app.put(format!("profiles/{name}"), object, work).await
-}
-
-async fn delete_profile(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let work = move |txn: &_, mark: Option<&_>| {
-        state::delete_profile(txn, &name, &format!("profiles/{name}"), mark)?;
-        Ok(Effect::Nothing)
-    };
-    app.delete(options, work).await
-}
-
-async fn put_device(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    check_name("device", &name)?;
-    let Wanted { object, adopt, .. } = Wanted::read::<Device>(Kind::Device, options, &body, Rule::None)?;
-    let work = move |txn: &_, path: &_, object: &_| {
-        state::put_device(txn, path, object, adopt)?;
-        Ok(Effect::Nothing)
-    };
-    app.put(format!("devices/{name}"), object, work).await
-}
-
-async fn delete_device(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let work = move |txn: &_, mark: Option<&_>| {
-        state::delete_device(txn, &name, &format!("devices/{name}"), mark)?;
-        Ok(Effect::Disconnect(name, None))
-    };
-    app.delete(options, work).await
-}
-
-async fn put_credential(
-    State(app): Managing,
-    Path((device, generation)): Path<(String, String)>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    let generation = web::generation(&generation)?;
-    let rule = Rule::Required(Kept::hash);
-    let Wanted { object, secret, adopt } = Wanted::read::<Nothing>(Kind::Credential, options, &body, rule)?;
-    let Some(secret) = secret else { return Err(Error::invalid("the object needs a secret")) };
-    let holder = format!("devices/{device}");
-    let path = format!("{holder}/credentials/{generation}");
-    let work = move |txn: &_, path: &_, object: &_| {
-        let replaced = objects::put_credential(txn, &holder, path, object, &secret, adopt)?;
-        Ok(if replaced { Effect::Disconnect(device, Some(generation)) } else { Effect::Nothing })
-    };
-    app.put(path, object, work).await
-}
-
-async fn delete_credential(
-    State(app): Managing,
-    Path((device, generation)): Path<(String, String)>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let generation = web::generation(&generation)?;
-    let work = move |txn: &_, mark: Option<&_>| {
-        objects::delete(txn, &format!("devices/{device}/credentials/{generation}"), mark)?;
-        Ok(Effect::Disconnect(device, Some(generation)))
-    };
-    app.delete(options, work).await
-}
-
-async fn put_export(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    check_name("export", &name)?;
-    let rule = Rule::Required(Kept::clear);
-    let Wanted { object, adopt, .. } = Wanted::read::<Export>(Kind::Export, options, &body, rule)?;
-    let path = format!("exports/{name}");
-    let work = move |txn: &_, path: &_, object: &_| {
-        state::put_export(txn, &name, path, object, adopt)?;
-        Ok(Effect::FollowExports)
-    };
-    app.put(path, object, work).await
-}
-
-async fn delete_export(
-    State(app): Managing,
-    Path(name): Path<String>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let work = move |txn: &_, mark: Option<&_>| {
-        state::delete_export(txn, &name, &format!("exports/{name}"), mark)?;
-        Ok(Effect::FollowExports)
-    };
-    app.delete(options, work).await
 }

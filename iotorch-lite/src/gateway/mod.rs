@@ -12,9 +12,10 @@ use crate::{
     clock,
     data_dir::{DataDir, Ports},
     listening::Listening,
+    managing::Changes,
     refusals::Refusals,
     store::Store,
-    web::{self, Changes},
+    web,
 };
 use async_trait::async_trait;
 use forward::{Forwarders, Links};

@@ -3,8 +3,9 @@
 use super::{outbox, readings};
 use crate::{
     Error, ErrorKind, Result,
-    api::{Device, DeviceStatus, Kind, Profile},
-    objects::{self, OBJECTS, Object, unreadable},
+    api::{Device, DeviceStatus, Export, Kind, Profile},
+    managing::Ended,
+    objects::{self, Kept, OBJECTS, Object, name_of, unreadable},
     senml::Record,
 };
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -71,41 +72,42 @@ pub(crate) fn ingest(
     Ok(())
 }
 
-pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<()> {
+pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
     for (name, resource) in object.settings::<Profile>()?.resources {
-        objects::check_name("resource", &name)?;
+        // A reading's name is the device's and the resource's with a colon between, so here a colon does no harm.
+        objects::check_name("resource", &name.replace(':', "-"))?;
         if resource.min.zip(resource.max).is_some_and(|(min, max)| min > max) {
             return Err(Error::invalid(format!("resource \"{name}\" has a minimum above its maximum")));
         }
     }
-    objects::put(txn, path, object, adopt).map(|_| ())
+    objects::put(txn, path, object.clone(), adopt)?;
+    Ok(object)
 }
 
-pub(crate) fn put_device(txn: &WriteTransaction, path: &str, object: &Object, adopt: bool) -> Result<()> {
+pub(crate) fn put_device(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
     let profile = object.settings::<Device>()?.profile;
     if objects::find(&txn.open_table(OBJECTS)?, &format!("profiles/{profile}"))?.is_none() {
         return Err(Error::invalid(format!("there is no profile \"{}\"", profile.escape_debug())));
     }
-    objects::put(txn, path, object, adopt).map(|_| ())
+    objects::put(txn, path, object.clone(), adopt)?;
+    Ok(object)
 }
 
-pub(crate) fn put_export(
-    txn: &WriteTransaction,
-    name: &str,
-    path: &str,
-    object: &Object,
-    adopt: bool,
-) -> Result<()> {
-    objects::put(txn, path, object, adopt)?;
-    outbox::join(txn, name)
+pub(crate) fn put_export(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
+    match (object.settings::<Export>()?.user_name, &object.secret) {
+        (Some(_), None) => return Err(Error::invalid("the object needs a secret")),
+        (None, Some(Kept::Clear(secret))) if !secret.contains(':') => {
+            return Err(Error::invalid("without a user name the secret must be one, a colon, and a password"));
+        }
+        _ => {}
+    }
+    objects::put(txn, path, object.clone(), adopt)?;
+    outbox::join(txn, name_of(path))?;
+    Ok(object)
 }
 
-pub(crate) fn delete_profile(
-    txn: &WriteTransaction,
-    name: &str,
-    path: &str,
-    mark: Option<&str>,
-) -> Result<()> {
+pub(crate) fn delete_profile(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Ended> {
+    let name = name_of(path);
     let mut users = Vec::new();
     for (path, object) in objects::below(&txn.open_table(OBJECTS)?, "devices")? {
         if object.kind == Kind::Device && object.settings::<Device>()?.profile == name {
@@ -119,29 +121,22 @@ pub(crate) fn delete_profile(
         let message = format!("profile \"{name}\" is used by {}{more}", users.join(", "));
         return Err(Error::new(ErrorKind::InUse, message));
     }
-    objects::delete(txn, path, mark).map(|_| ())
+    objects::delete(txn, path, mark)?;
+    Ok(Ended::new())
 }
 
-pub(crate) fn delete_device(
-    txn: &WriteTransaction,
-    name: &str,
-    path: &str,
-    mark: Option<&str>,
-) -> Result<()> {
+pub(crate) fn delete_device(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Ended> {
+    let name = name_of(path);
     objects::delete(txn, path, mark)?;
     txn.open_table(COUNTS)?.remove(name)?;
     txn.open_table(LAST)?.retain_in((name, "")..(format!("{name}\0").as_str(), ""), |_, _| false)?;
-    Ok(())
+    Ok(vec![(name.to_owned(), None)])
 }
 
-pub(crate) fn delete_export(
-    txn: &WriteTransaction,
-    name: &str,
-    path: &str,
-    mark: Option<&str>,
-) -> Result<()> {
+pub(crate) fn delete_export(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Ended> {
     objects::delete(txn, path, mark)?;
-    outbox::leave(txn, name)
+    outbox::leave(txn, name_of(path))?;
+    Ok(Ended::new())
 }
 
 pub(crate) fn device_status(txn: &ReadTransaction, device: &str) -> Result<DeviceStatus> {

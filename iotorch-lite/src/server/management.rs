@@ -3,21 +3,34 @@
 use super::{App, messages, state};
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{ChannelStats, Kind, Managed, MessageQuery, Nothing, Page, ServerStatus},
-    objects::{self, Kept, check_name},
-    web::{self, ChangeOptions, Rule, Shown, Wanted},
+    api::{ChannelStats, Kind, MessageQuery, Nothing, Page, ServerStatus},
+    managing::{self, Changes, Ended, Manages, Rule, Sort, credential, object},
+    objects::Kept,
+    store::Store,
+    web,
 };
+use async_trait::async_trait;
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{Method, StatusCode, Uri},
+    http::Method,
     routing::get,
 };
 use redb::WriteTransaction;
 use std::sync::Arc;
 
-type Managing = State<Arc<App>>;
+const TENANTS: Sort = Sort {
+    kind: Kind::Tenant,
+    secret: Rule::Optional(Kept::hash),
+    put: state::put_tenant,
+    delete: state::delete_tenant,
+};
+const ATTACHMENTS: Sort = Sort {
+    kind: Kind::Attachment,
+    secret: Rule::None,
+    put: state::put_attachment,
+    delete: state::delete_attachment,
+};
 
 pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
     let core = Arc::clone(&app.core);
@@ -31,163 +44,46 @@ pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
         }
     };
     let router = Router::new()
-        .route("/objects", get(async |State(app): Managing| web::all_objects(&app.core.store)))
+        .route("/objects", get(managing::all::<App>))
         .route("/status", get(status))
-        .route("/tenants/{tenant}", get(object).put(put_tenant).delete(delete_tenant))
-        .route(
-            "/tenants/{tenant}/attachments/{name}",
-            get(object).put(put_attachment).delete(delete_attachment),
-        )
-        .route("/tenants/{tenant}/attachments/{name}/credentials", get(generations))
-        .route(
-            "/tenants/{tenant}/attachments/{name}/credentials/{generation}",
-            get(object).put(put_credential).delete(delete_credential),
-        )
+        .route("/tenants/{tenant}", object::<App, Nothing>(TENANTS))
+        .route("/tenants/{tenant}/attachments/{name}", object::<App, Nothing>(ATTACHMENTS))
+        .route("/tenants/{tenant}/attachments/{name}/credentials", get(managing::generations::<App>))
+        .route("/tenants/{tenant}/attachments/{name}/credentials/{generation}", credential::<App>())
         .route("/tenants/{tenant}/channels/{channel}/messages", get(read_messages))
         .route("/tenants/{tenant}/channels/{channel}/stats", get(read_stats))
         .with_state(app);
     web::with_health(web::guard(router, admin, tenants), "server")
 }
 
-impl App {
-    /// Carries out a change; `work` gives its answer and the sessions to end once it is durable.
-    async fn change<T: Send + 'static>(
-        self: Arc<Self>,
-        work: impl FnOnce(&WriteTransaction) -> Result<(T, Vec<(String, Option<u64>)>)> + Send + 'static,
-    ) -> Result<T> {
-        let app = Arc::clone(&self);
-        let change = async move {
-            let (answer, ended) = app.core.store.write(work).await?;
-            for (thing, generation) in ended {
-                app.clients.disconnect(&thing, generation).await;
-            }
-            Ok(answer)
-        };
-        self.changes.run(change).await
+#[async_trait]
+impl Manages for App {
+    fn store(&self) -> &Store {
+        &self.core.store
     }
 
-    async fn delete(
-        self: Arc<Self>,
-        options: ChangeOptions,
-        work: impl FnOnce(&WriteTransaction, Option<&str>) -> Result<Vec<(String, Option<u64>)>> + Send + 'static,
-    ) -> Result<StatusCode> {
-        let mark = web::query(options)?.mark;
-        self.change(move |txn| Ok(((), work(txn, mark.as_deref())?))).await?;
-        Ok(StatusCode::NO_CONTENT)
+    fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    fn user(txn: &WriteTransaction, holder: &str) -> Result<Option<String>> {
+        state::thing(txn, holder)
+    }
+
+    async fn settle(&self, _: &str, ended: Ended) -> Result<()> {
+        for (thing, generation) in ended {
+            self.clients.disconnect(&thing, generation).await;
+        }
+        Ok(())
     }
 }
 
-async fn status(State(app): Managing) -> Json<ServerStatus> {
+async fn status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     Json(ServerStatus { refused: app.core.refusals.all() })
 }
 
-async fn object(State(app): Managing, uri: Uri) -> Result<Json<Managed<serde_json::Value>>> {
-    web::one_object(&app.core.store, uri.path())
-}
-
-async fn generations(
-    State(app): Managing,
-    Path((tenant, name)): Path<(String, String)>,
-) -> Result<Json<Vec<u64>>> {
-    web::all_generations(&app.core.store, &format!("tenants/{tenant}/attachments/{name}"))
-}
-
-async fn put_tenant(
-    State(app): Managing,
-    Path(tenant): Path<String>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    check_name("tenant", &tenant)?;
-    let rule = Rule::Optional(Kept::hash);
-    let Wanted { object, adopt, .. } = Wanted::read::<Nothing>(Kind::Tenant, options, &body, rule)?;
-    let path = format!("tenants/{tenant}");
-    let shown = object.clone().shown(&path);
-    let work = move |txn: &_| {
-        objects::put(txn, &path, &object, adopt)?;
-        Ok(((), Vec::new()))
-    };
-    app.change(work).await?;
-    Ok(Json(shown))
-}
-
-async fn delete_tenant(
-    State(app): Managing,
-    Path(tenant): Path<String>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let work = move |txn: &_, mark: Option<&_>| {
-        let things = state::delete_tenant(txn, &format!("tenants/{tenant}"), mark)?;
-        Ok(things.into_iter().map(|thing| (thing, None)).collect())
-    };
-    app.delete(options, work).await
-}
-
-async fn put_attachment(
-    State(app): Managing,
-    Path((tenant, name)): Path<(String, String)>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    check_name("attachment", &name)?;
-    let Wanted { object, adopt, .. } = Wanted::read::<Nothing>(Kind::Attachment, options, &body, Rule::None)?;
-    let tenant = format!("tenants/{tenant}");
-    let path = format!("{tenant}/attachments/{name}");
-    let shown_path = path.clone();
-    let work = move |txn: &_| Ok((state::put_attachment(txn, &tenant, &path, object, adopt)?, Vec::new()));
-    Ok(Json(app.change(work).await?.shown(&shown_path)))
-}
-
-async fn delete_attachment(
-    State(app): Managing,
-    Path((tenant, name)): Path<(String, String)>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let work = move |txn: &_, mark: Option<&_>| {
-        let thing = state::delete_attachment(txn, &format!("tenants/{tenant}/attachments/{name}"), mark)?;
-        Ok(thing.into_iter().map(|thing| (thing, None)).collect())
-    };
-    app.delete(options, work).await
-}
-
-async fn put_credential(
-    State(app): Managing,
-    Path((tenant, name, generation)): Path<(String, String, String)>,
-    options: ChangeOptions,
-    body: Bytes,
-) -> Shown {
-    let generation = web::generation(&generation)?;
-    let rule = Rule::Required(Kept::hash);
-    let Wanted { object, secret, adopt } = Wanted::read::<Nothing>(Kind::Credential, options, &body, rule)?;
-    let Some(secret) = secret else { return Err(Error::invalid("the object needs a secret")) };
-    let holder = format!("tenants/{tenant}/attachments/{name}");
-    let path = format!("{holder}/credentials/{generation}");
-    let shown = object.clone().shown(&path);
-    let work = move |txn: &WriteTransaction| {
-        let replaced = objects::put_credential(txn, &holder, &path, &object, &secret, adopt)?;
-        let thing = if replaced { state::thing(txn, &holder)? } else { None };
-        Ok(((), thing.into_iter().map(|thing| (thing, Some(generation))).collect()))
-    };
-    app.change(work).await?;
-    Ok(Json(shown))
-}
-
-async fn delete_credential(
-    State(app): Managing,
-    Path((tenant, name, generation)): Path<(String, String, String)>,
-    options: ChangeOptions,
-) -> Result<StatusCode> {
-    let generation = web::generation(&generation)?;
-    let holder = format!("tenants/{tenant}/attachments/{name}");
-    let work = move |txn: &WriteTransaction, mark: Option<&_>| {
-        objects::delete(txn, &format!("{holder}/credentials/{generation}"), mark)?;
-        Ok(state::thing(txn, &holder)?.into_iter().map(|thing| (thing, Some(generation))).collect())
-    };
-    app.delete(options, work).await
-}
-
 async fn read_messages(
-    State(app): Managing,
+    State(app): State<Arc<App>>,
     Path((tenant, channel)): Path<(String, String)>,
     query: Result<Query<MessageQuery>, QueryRejection>,
 ) -> Result<Json<Page>> {
@@ -204,7 +100,7 @@ async fn read_messages(
 }
 
 async fn read_stats(
-    State(app): Managing,
+    State(app): State<Arc<App>>,
     Path((tenant, channel)): Path<(String, String)>,
 ) -> Result<Json<ChannelStats>> {
     app.core.store.read(|txn| {

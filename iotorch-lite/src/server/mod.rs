@@ -10,9 +10,10 @@ use crate::{
     clock,
     data_dir::{DataDir, Ports},
     listening::Listening,
+    managing::Changes,
     refusals::Refusals,
     store::Store,
-    web::{self, Changes},
+    web,
 };
 use async_trait::async_trait;
 use std::{

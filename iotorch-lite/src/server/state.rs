@@ -4,6 +4,7 @@ use super::messages;
 use crate::{
     Error, ErrorKind, Result,
     api::{Attachment, Kind},
+    managing::Ended,
     objects::{self, OBJECTS, Object, unreadable},
 };
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -80,14 +81,19 @@ pub(crate) fn check_token(txn: &ReadTransaction, token: &str, path: &str) -> Res
     })
 }
 
+pub(crate) fn put_tenant(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
+    objects::put(txn, path, object.clone(), adopt)?;
+    Ok(object)
+}
+
 /// Puts an attachment in place and gives it with its identifiers: the ones it had, or new ones.
 pub(crate) fn put_attachment(
     txn: &WriteTransaction,
-    tenant: &str,
     path: &str,
     object: Object,
     adopt: bool,
 ) -> Result<Object> {
+    let tenant = path.rsplit_once("/attachments/").map_or(path, |(tenant, _)| tenant);
     let existing = {
         let objects = txn.open_table(OBJECTS)?;
         objects::get(&objects, tenant)?;
@@ -98,36 +104,32 @@ pub(crate) fn put_attachment(
         None => Attachment { thing: identifier(), channel: identifier() },
     };
     let object = Object { settings: serde_json::to_value(&attachment).map_err(unreadable)?, ..object };
-    objects::put(txn, path, &object, adopt)?;
+    objects::put(txn, path, object.clone(), adopt)?;
     txn.open_table(THINGS)?.insert(attachment.thing.as_str(), path)?;
     txn.open_table(CHANNELS)?.insert(attachment.channel.as_str(), path)?;
     Ok(object)
 }
 
-/// Deletes an attachment with its messages and gives its thing.
-pub(crate) fn delete_attachment(
-    txn: &WriteTransaction,
-    path: &str,
-    mark: Option<&str>,
-) -> Result<Option<String>> {
-    let Some(object) = objects::delete(txn, path, mark)? else { return Ok(None) };
+/// Deletes an attachment with its messages.
+pub(crate) fn delete_attachment(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Ended> {
+    let Some(object) = objects::delete(txn, path, mark)? else { return Ok(Ended::new()) };
     let Attachment { thing, channel } = object.settings()?;
     txn.open_table(THINGS)?.remove(thing.as_str())?;
     txn.open_table(CHANNELS)?.remove(channel.as_str())?;
     messages::clear(txn, &thing, &channel)?;
-    Ok(Some(thing))
+    Ok(vec![(thing, None)])
 }
 
-/// Deletes a tenant with its attachments and gives their things.
-pub(crate) fn delete_tenant(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Vec<String>> {
+/// Deletes a tenant with its attachments.
+pub(crate) fn delete_tenant(txn: &WriteTransaction, path: &str, mark: Option<&str>) -> Result<Ended> {
     let below = objects::below(&txn.open_table(OBJECTS)?, path)?;
     objects::check_mark(txn, path, mark)?;
-    let mut things = Vec::new();
+    let mut ended = Ended::new();
     for (attachment, _) in below.iter().filter(|(_, object)| object.kind == Kind::Attachment) {
-        things.extend(delete_attachment(txn, attachment, None)?);
+        ended.extend(delete_attachment(txn, attachment, None)?);
     }
     objects::delete(txn, path, mark)?;
-    Ok(things)
+    Ok(ended)
 }
 
 /// The thing of an attachment.

@@ -100,7 +100,7 @@ pub fn export_to(server: &Server, attachment: &Attachment) -> Export {
     Export {
         host: "127.0.0.1".to_owned(),
         port: server.mqtt_address().port(),
-        user_name: attachment.thing.clone(),
+        user_name: Some(attachment.thing.clone()),
         topic: attachment.topic(),
         client_id: None,
     }

@@ -39,7 +39,9 @@ impl Cause {
             ::redb::Error::Io(error) => (kind_of(&error), text_of(&error)),
             ::redb::Error::PreviousIo => (ErrorKind::Unavailable, "an earlier write failed".to_owned()),
             ::redb::Error::Corrupted(what) => (ErrorKind::Unexpected, format!("the file is damaged: {what}")),
-            ::redb::Error::DatabaseAlreadyOpen => (ErrorKind::Conflict, "another process holds it".to_owned()),
+            ::redb::Error::DatabaseAlreadyOpen => {
+                (ErrorKind::Conflict, "another process holds it".to_owned())
+            }
             error => (ErrorKind::Unexpected, error.to_string()),
         };
         Self { kind, text }

@@ -62,7 +62,12 @@ impl Named {
 pub(super) enum Change {
     Put(Named, String, Vec<u8>),
     Remove(Named, String),
-    OpenRun { id: RunId, slice: SliceName, run: Vec<u8>, status: Vec<u8> },
+    OpenRun {
+        id: RunId,
+        slice: SliceName,
+        run: Vec<u8>,
+        status: Vec<u8>,
+    },
     SetStatus(RunId, Vec<u8>),
     Append(RunId, Vec<u8>),
     DropRun(RunId),
@@ -190,7 +195,8 @@ impl<'txn> Tables<'txn> {
             Change::Vanish(slice) => {
                 // "0" is the character after "/", with which the ids of the slice go on.
                 let (first, end) = (format!("{slice}/"), format!("{slice}0"));
-                self.named[Named::Sightings as usize].retain_in(first.as_str()..end.as_str(), |_, _| false)?;
+                self.named[Named::Sightings as usize]
+                    .retain_in(first.as_str()..end.as_str(), |_, _| false)?;
             }
         }
         Ok(())
@@ -230,7 +236,11 @@ impl Reader<'_> {
         text.parse().map_err(|_| fault::damaged(self.name, format!("{name} is no number: {text:?}")))
     }
 
-    fn each_named<T: DeserializeOwned>(&self, table: Named, mut take: impl FnMut(&str, T) -> Result<()>) -> Result<()> {
+    fn each_named<T: DeserializeOwned>(
+        &self,
+        table: Named,
+        mut take: impl FnMut(&str, T) -> Result<()>,
+    ) -> Result<()> {
         let rows = self.transaction.open_table(table.definition()).map_err(|error| self.failed(error))?;
         for row in rows.iter().map_err(|error| self.failed(error))? {
             let (key, value) = row.map_err(|error| self.failed(error))?;

@@ -57,7 +57,8 @@ impl Writer {
         Self { shared, state, positions: HashMap::new(), batch }
     }
 
-    /// Writes until nobody can send any more.
+    /// Writes until nobody can send any more. It does not wait for more commits to come: those that come during a flush share the
+    /// next one, and waiting longer was measured to bring nothing, with 1 as with 256 callers.
     pub(super) fn run(mut self, waiting: &mpsc::Receiver<Commit>) {
         while let Ok(first) = waiting.recv() {
             let commits: Vec<Commit> =
@@ -129,7 +130,7 @@ impl Writer {
     }
 
     /// After a failed write the database refuses everything until it is opened again. It is then known whether the batch got into
-    /// the file in spite of the failure.
+    /// the file in spite of the failure, which is the case when all was written and only the flush failed.
     fn recover(&mut self, mut batch: Batch, cause: &Cause) {
         tracing::warn!(store = self.shared.name, cause = ?cause, "a write failed; the store is opened again");
         let before = self.batch;
@@ -152,6 +153,7 @@ impl Writer {
         if database.is_some() {
             return Ok(());
         }
+        self.shared.disk.settle().map_err(|error| fault::open(&self.shared.name, error))?;
         let (opened, _, state) = load(&self.shared.name, &self.shared.disk, self.shared.formats)?;
         self.batch = batch_number(&self.shared.name, &opened)?;
         self.positions.clear();

@@ -80,7 +80,10 @@ pub(super) async fn what_was_committed_again_replaces_what_was_there(store: Subj
     let records = &store.slice(&slice_name("plant")?).await?.records;
     ensure!(records.len() == 1, "there are {} records of one resource", records.len());
     ensure!(records.values().all(|record| record.run == RunId(2)), "the record is the old one");
-    ensure!(snapshot.infrastructures.values().all(|kept| **kept == cloud), "the infrastructure is the old one");
+    ensure!(
+        snapshot.infrastructures.values().all(|kept| **kept == cloud),
+        "the infrastructure is the old one"
+    );
     Ok(())
 }
 

@@ -53,10 +53,7 @@ pub(super) async fn a_claim_replaces_the_one_before(store: Subject) -> Outcome {
 pub(super) async fn what_is_released_in_a_commit_can_be_reserved_in_it(store: Subject) -> Outcome {
     reserve(&store, "a", 10, 10).await?;
     store
-        .commit(vec![
-            Write::Release(space("a")?),
-            Write::Reserve(space("b")?, vec![claim(MEMORY, 10, 10)]),
-        ])
+        .commit(vec![Write::Release(space("a")?), Write::Reserve(space("b")?, vec![claim(MEMORY, 10, 10)])])
         .await?;
     let snapshot = store.snapshot().await?;
     let holders: Vec<_> = snapshot.reservations.keys().map(ResourceId::slice).collect();
@@ -97,10 +94,7 @@ pub(super) async fn a_refused_claim_refuses_the_whole_commit(store: Subject) -> 
     reserve(&store, "a", 10, 10).await?;
     let id = store.allocate_run();
     let refused = store
-        .commit(vec![
-            Write::OpenRun(run(id, "b")?),
-            Write::Reserve(space("b")?, vec![claim(MEMORY, 1, 10)]),
-        ])
+        .commit(vec![Write::OpenRun(run(id, "b")?), Write::Reserve(space("b")?, vec![claim(MEMORY, 1, 10)])])
         .await;
     expect_kind(refused, ErrorKind::Infeasible, "opening a run that claims too much")?;
     ensure!(store.run(id).await?.is_none(), "the run was opened");

@@ -174,7 +174,8 @@ pub(super) async fn writes_of_one_commit_see_each_other(store: Subject) -> Outco
             Write::OpenRun(run(store.allocate_run(), "plant")?),
         ])
         .await;
-    let told = expect_kind(refused, ErrorKind::Conflict, "opening two runs in one commit")?.to_cause().to_string();
+    let told =
+        expect_kind(refused, ErrorKind::Conflict, "opening two runs in one commit")?.to_cause().to_string();
     ensure!(told.contains(&third.to_string()), "the refusal does not name {third}: {told}");
     let dropped_first = store.commit(vec![Write::DropRun(first), Write::Append(first, skipped(2)?)]).await;
     expect_kind(dropped_first, ErrorKind::NotFound, "writing to the journal of a run that was just dropped")?;

@@ -1,0 +1,276 @@
+//! Between the resources of iotorch and the objects of the management APIs.
+
+use crate::api::{self, Access, Attachment, Kind, Managed, Resource, ValueType};
+use crate::objects::name_of;
+use iotorch_core::{
+    Error, ErrorKind, Result, model,
+    model::{DeviceProtocol, ProfileResource, Range, ResourceName, Sink},
+    resource::{
+        AttachmentOutputs, AttachmentSpec, CredentialHolder, CredentialOutputs, CredentialSpec,
+        DeviceOutputs, DeviceSpec, Endpoint, ExportInputs, ExportOutputs, ExportSpec, ExportTarget, Inputs,
+        KindName, NetAddress, Outputs, ProfileOutputs, ProfileSpec, ResourceId, Spec, TenantOutputs,
+        TenantSpec,
+    },
+    secret::SecretRef,
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub(crate) type Endpoints = BTreeMap<String, Endpoint>;
+
+/// The path of a resource's object in the management API. In an application outside of iotorch, which slices share,
+/// names are qualified by the slice.
+pub(crate) fn path_of(id: &ResourceId) -> Option<String> {
+    let name = || match id.place() {
+        "external" => format!("{}.{}", id.slice(), id.name()),
+        _ => id.name().to_owned(),
+    };
+    Some(match id.kind() {
+        KindName::Tenant => format!("tenants/{}", id.slice()),
+        KindName::Attachment => format!("{}/attachments/{}", path_of(&id.host()?)?, name()),
+        KindName::Credential => format!("{}/credentials/{}", path_of(&id.host()?)?, id.name()),
+        KindName::Profile => format!("profiles/{}", name()),
+        KindName::Device => format!("devices/{}", name()),
+        KindName::Export => format!("exports/{}", name()),
+        KindName::Application
+        | KindName::Space
+        | KindName::Segment
+        | KindName::Workload
+        | KindName::Port => return None,
+    })
+}
+
+/// What a step asks of the management API.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// What the software shall use.
+    pub(crate) settings: Value,
+    /// The secret of the object.
+    pub(crate) secret: Option<SecretRef>,
+    /// The user name that a credential is for.
+    pub(crate) user: Option<String>,
+}
+
+impl Order {
+    fn new(settings: impl Serialize, secret: Option<&SecretRef>) -> Result<Self> {
+        let settings = serde_json::to_value(settings).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, "cannot write the settings of an object").with_source(error)
+        })?;
+        Ok(Self { settings, secret: secret.cloned(), user: None })
+    }
+
+    /// What a step wants that leads to `after`.
+    pub(crate) fn of(after: &Spec, inputs: &Inputs) -> Result<Self> {
+        match (after, inputs) {
+            (Spec::Tenant(tenant), _) => Self::new(api::Nothing {}, Some(&tenant.secret)),
+            (Spec::Attachment(_), _) => Self::new(api::Nothing {}, None),
+            (Spec::Credential(credential), Inputs::Credential(inputs)) => {
+                let user = match &inputs.holder {
+                    CredentialHolder::Attachment { attachment, .. } => attachment.thing.clone(),
+                    CredentialHolder::Device(device) => device.name.clone(),
+                };
+                Ok(Self { user: Some(user), ..Self::new(api::Nothing {}, Some(&credential.secret))? })
+            }
+            (Spec::Profile(profile), _) => Self::new(profile_settings(profile), None),
+            (Spec::Device(device), _) => Self::new(api::Device { profile: device.profile.clone() }, None),
+            (Spec::Export(export), Inputs::Export(inputs)) => match &export.target {
+                ExportTarget::Sink(sink) => Self::new(sink_settings(sink), sink.credentials.as_ref()),
+                ExportTarget::Server => to_server(&export.name, inputs),
+            },
+            (other, _) => Err(unsupported(other.kind())),
+        }
+    }
+}
+
+pub(crate) fn unsupported(kind: KindName) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("cannot make a {kind} with driver \"lite\""))
+}
+
+/// The export of a gateway to its attachment at a server.
+fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
+    let what = || format!("cannot export to server \"{name}\"");
+    let server = inputs.server.as_ref().ok_or_else(|| {
+        Error::new(ErrorKind::Unexpected, what()).with_source("nothing is known of an attachment there")
+    })?;
+    let address = match server.application.endpoints.get("mqtt") {
+        Some(Endpoint::Net(address)) if !address.tls => address,
+        Some(endpoint) => {
+            let why = format!("the gateway cannot reach {endpoint}: it needs an address, and no TLS");
+            return Err(Error::new(ErrorKind::Unsupported, what()).with_source(why));
+        }
+        None => {
+            return Err(Error::new(ErrorKind::Unsupported, what())
+                .with_source("the server has no endpoint \"mqtt\""));
+        }
+    };
+    // On the segment between the two the server has an address of its own, and listens on the same port.
+    let on_segment = server.port.as_ref().and_then(|port| port.address).map(|address| address.to_string());
+    let attachment = Attachment {
+        thing: server.attachment.thing.clone(),
+        channel: server.attachment.channel.clone(),
+    };
+    let settings = api::Export {
+        host: on_segment.unwrap_or_else(|| address.host.clone()),
+        port: address.port,
+        user_name: Some(server.credential.user_name.clone()),
+        topic: attachment.topic(),
+        client_id: None,
+    };
+    Order::new(settings, Some(&server.credential.secret))
+}
+
+fn sink_settings(sink: &Sink) -> api::Export {
+    api::Export {
+        host: sink.endpoint.host.clone(),
+        port: sink.endpoint.port,
+        user_name: None,
+        topic: sink.target.clone(),
+        client_id: None,
+    }
+}
+
+fn profile_settings(profile: &ProfileSpec) -> api::Profile {
+    let resource = |resource: &ProfileResource| {
+        let settings = Resource {
+            value_type: match resource.value_type {
+                model::ValueType::Float => ValueType::Float,
+                model::ValueType::Integer => ValueType::Integer,
+                model::ValueType::Bool => ValueType::Bool,
+                model::ValueType::String => ValueType::String,
+            },
+            unit: resource.unit.clone(),
+            min: resource.range.map(|range| range.0),
+            max: resource.range.map(|range| range.1),
+            access: match resource.access {
+                model::Access::Read => Access::Read,
+                model::Access::Write => Access::Write,
+                model::Access::ReadWrite => Access::ReadWrite,
+            },
+        };
+        (resource.name.to_string(), settings)
+    };
+    api::Profile { resources: profile.resources.iter().map(resource).collect() }
+}
+
+fn profile_resource((name, resource): (&String, &Resource)) -> Option<ProfileResource> {
+    let range = match (resource.min, resource.max) {
+        (None, None) => None,
+        (min, max) => Some(Range(min.unwrap_or(f64::MIN), max.unwrap_or(f64::MAX))),
+    };
+    Some(ProfileResource {
+        name: ResourceName::new(name).ok()?,
+        value_type: match resource.value_type {
+            ValueType::Float => model::ValueType::Float,
+            ValueType::Integer => model::ValueType::Integer,
+            ValueType::Bool => model::ValueType::Bool,
+            ValueType::String => model::ValueType::String,
+        },
+        unit: resource.unit.clone(),
+        range,
+        access: match resource.access {
+            Access::Read => model::Access::Read,
+            Access::Write => model::Access::Write,
+            Access::ReadWrite => model::Access::ReadWrite,
+        },
+    })
+}
+
+/// What an object is, as iotorch would want it: what the software uses, and of `base`, which says what it was made from,
+/// only what the software does not know. `None` where that cannot be told.
+pub(crate) fn spec_of(object: &Managed<Value>, base: Option<&Spec>) -> Option<Spec> {
+    let name = name_of(&object.path).to_owned();
+    Some(match object.kind {
+        Kind::Tenant => match base {
+            Some(Spec::Tenant(base)) => TenantSpec { name, secret: base.secret.clone() }.into(),
+            _ => return None,
+        },
+        Kind::Attachment => AttachmentSpec { name }.into(),
+        Kind::Credential => match base {
+            Some(Spec::Credential(base)) => {
+                CredentialSpec { generation: name.parse().ok()?, secret: base.secret.clone() }.into()
+            }
+            _ => return None,
+        },
+        Kind::Profile => {
+            let settings: api::Profile = serde_json::from_value(object.settings.clone()).ok()?;
+            match base {
+                // In the order in which they were written.
+                Some(Spec::Profile(base)) if profile_settings(base) == settings => {
+                    ProfileSpec { name, resources: base.resources.clone() }.into()
+                }
+                _ => {
+                    let resources = settings.resources.iter().map(profile_resource).collect::<Option<_>>()?;
+                    ProfileSpec { name, resources }.into()
+                }
+            }
+        }
+        Kind::Device => {
+            let api::Device { profile } = serde_json::from_value(object.settings.clone()).ok()?;
+            let (labels, settings) = match base {
+                Some(Spec::Device(base)) => (base.labels.clone(), base.settings.clone()),
+                _ => Default::default(),
+            };
+            DeviceSpec { name, protocol: DeviceProtocol::Mqtt, profile, labels, settings }.into()
+        }
+        Kind::Export => {
+            let settings: api::Export = serde_json::from_value(object.settings.clone()).ok()?;
+            let Some(Spec::Export(ExportSpec { target, .. })) = base else { return None };
+            let target = match target {
+                ExportTarget::Sink(sink) => ExportTarget::Sink(Sink {
+                    endpoint: NetAddress { host: settings.host, port: settings.port, tls: false },
+                    target: settings.topic,
+                    ..sink.clone()
+                }),
+                ExportTarget::Server => ExportTarget::Server,
+            };
+            ExportSpec { name, target }.into()
+        }
+    })
+}
+
+/// What an object tells. `user` is the user name that a credential is for.
+pub(crate) fn outputs_of(
+    object: &Managed<Value>,
+    spec: &Spec,
+    endpoints: &Endpoints,
+    user: Option<&str>,
+) -> Result<Outputs> {
+    let path = &object.path;
+    let unreadable = |why: String| {
+        Error::new(ErrorKind::Unexpected, format!("cannot read \"{path}\" of the management API"))
+            .with_source(why)
+    };
+    let name = name_of(path).to_owned();
+    Ok(match spec {
+        Spec::Tenant(tenant) => TenantOutputs { id: name, secret: tenant.secret.clone() }.into(),
+        Spec::Attachment(_) => {
+            let Attachment { thing, channel } = serde_json::from_value(object.settings.clone())
+                .map_err(|error| unreadable(error.to_string()))?;
+            AttachmentOutputs { thing, channel }.into()
+        }
+        Spec::Credential(credential) => {
+            let user_name = user.ok_or_else(|| unreadable("nobody holds this credential".to_owned()))?;
+            CredentialOutputs { user_name: user_name.to_owned(), secret: credential.secret.clone() }.into()
+        }
+        Spec::Profile(_) => ProfileOutputs { name }.into(),
+        Spec::Device(_) => {
+            let (endpoint, path) = (endpoints.get("mqtt").cloned(), Some(path.clone()));
+            DeviceOutputs { name, endpoint, path }.into()
+        }
+        Spec::Export(_) => {
+            let settings: api::Export = serde_json::from_value(object.settings.clone())
+                .map_err(|error| unreadable(error.to_string()))?;
+            ExportOutputs { destination: destination(settings) }.into()
+        }
+        other => return Err(unsupported(other.kind())),
+    })
+}
+
+/// Everything that an export uses and can be shown, so that whatever drifts is seen.
+fn destination(export: api::Export) -> String {
+    let address = NetAddress { host: export.host, port: export.port, tls: false };
+    let user = export.user_name.map(|user| format!(" as {user}")).unwrap_or_default();
+    let client = export.client_id.map(|client| format!(" (client {client})")).unwrap_or_default();
+    format!("mqtt {address} {}{user}{client}", export.topic)
+}

@@ -1,0 +1,160 @@
+//! The driver `lite`: gateways and servers of this crate, wherever they run.
+
+use crate::{LiteSettings, domain::LiteDomain};
+use iotorch_core::{
+    Domain, Driver, DriverInfo, Error, ErrorKind, Issue, Result, Serves, Target, Verdict,
+    model::{DeviceProtocol, DriverName, External, ProfileResource, Sink, SinkKind},
+    resource::{ApplicationSpec, ExportTarget, KindName, Role, Spec},
+};
+use std::{sync::Arc, time::Duration};
+
+/// The name of the driver.
+pub const LITE: &str = "lite";
+
+/// The most objects in one call.
+const BATCH: usize = 100;
+
+/// The driver called `lite`. It needs nothing but the management API, so it serves gateways and servers in this process,
+/// in a cluster and elsewhere alike.
+///
+/// # Examples
+/// ```
+/// use iotorch_core::Driver;
+/// use iotorch_lite::LiteDriver;
+///
+/// assert_eq!(LiteDriver.info().name.as_str(), "lite");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiteDriver;
+
+impl Driver for LiteDriver {
+    fn info(&self) -> DriverInfo {
+        let kinds = vec![
+            KindName::Application,
+            KindName::Tenant,
+            KindName::Attachment,
+            KindName::Credential,
+            KindName::Profile,
+            KindName::Device,
+            KindName::Export,
+        ];
+        DriverInfo {
+            name: driver_name(LITE),
+            serves: Serves::Applications(vec![Role::Gateway, Role::Server]),
+            batch_limits: kinds.iter().map(|kind| (*kind, BATCH)).collect(),
+            kinds,
+            settings_schema: schemars::schema_for!(LiteSettings).to_value(),
+            settings_format: 1,
+            pause: Duration::ZERO,
+        }
+    }
+
+    fn check(&self, spec: &Spec) -> Vec<Issue> {
+        match spec {
+            Spec::Application(application) => check_application(application),
+            Spec::Device(device) => {
+                let mut issues = Vec::new();
+                if device.protocol != DeviceProtocol::Mqtt {
+                    issues.push(Issue::new(
+                        "/protocol",
+                        "the application \"lite\" speaks only mqtt to devices",
+                    ));
+                }
+                issues.extend(device.settings.keys().next().map(|name| {
+                    Issue::new(format!("/settings/{name}"), "the application \"lite\" has no settings of devices")
+                }));
+                issues
+            }
+            Spec::Export(export) => match &export.target {
+                ExportTarget::Server => Vec::new(),
+                ExportTarget::Sink(sink) => check_sink(sink),
+            },
+            Spec::Tenant(_) | Spec::Attachment(_) | Spec::Credential(_) | Spec::Profile(_) => Vec::new(),
+            other => vec![Issue::new("", format!("the driver \"lite\" cannot make a {}", other.kind()))],
+        }
+    }
+
+    fn compare(&self, have: &Spec, want: &Spec) -> Verdict {
+        let same = match (have, want) {
+            (Spec::Application(have), Spec::Application(want))
+                if (have.role, &have.application) != (want.role, &want.application) =>
+            {
+                let because =
+                    format!("{} \"{}\" cannot become a {}", have.application, have.name, want.role);
+                return Verdict::Replace { because };
+            }
+            // A gateway keeps the resources of a profile by name, not in the order of the document.
+            (Spec::Profile(have), Spec::Profile(want)) => {
+                have.name == want.name && in_order(&have.resources) == in_order(&want.resources)
+            }
+            (have, want) => have == want,
+        };
+        if same { Verdict::Same } else { Verdict::Update }
+    }
+
+    fn connect(&self, to: &Target) -> Result<Arc<dyn Domain>> {
+        match to {
+            Target::Infrastructure(place) => {
+                let in_process = place.spec.driver.as_str() == crate::local::LOCAL;
+                Ok(Arc::new(LiteDomain { in_process }))
+            }
+            Target::External => Ok(Arc::new(LiteDomain { in_process: false })),
+            Target::Network => {
+                Err(Error::new(ErrorKind::Unsupported, "cannot use driver \"lite\" for the network"))
+            }
+        }
+    }
+}
+
+/// The name of a driver of this crate.
+pub(crate) fn driver_name(name: &'static str) -> DriverName {
+    DriverName::new(name).expect("the names of these drivers follow the rules for names")
+}
+
+fn in_order(resources: &[ProfileResource]) -> Vec<&ProfileResource> {
+    let mut resources: Vec<_> = resources.iter().collect();
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
+    resources
+}
+
+fn check_application(application: &ApplicationSpec) -> Vec<Issue> {
+    let Some(External { endpoints, .. }) = &application.external else {
+        return LiteSettings::read(&application.settings, application.role).err().unwrap_or_default();
+    };
+    let mut issues = Vec::new();
+    for name in ["management", "mqtt"] {
+        match endpoints.get(name) {
+            None => {
+                let message = format!("an external {} needs the endpoint \"{name}\"", application.role);
+                issues.push(Issue::new("/external/endpoints", message));
+            }
+            Some(address) if address.tls => issues.push(Issue::new(
+                format!("/external/endpoints/{name}/tls"),
+                "the application \"lite\" does not speak TLS",
+            )),
+            Some(_) => {}
+        }
+    }
+    if !application.settings.is_empty() {
+        issues.push(Issue::new("/settings", "an external application is not started and keeps its settings"));
+    }
+    issues
+}
+
+fn check_sink(sink: &Sink) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    if sink.kind != SinkKind::Mqtt {
+        issues.push(Issue::new(
+            "/target/sink/type",
+            "the application \"lite\" exports only to sinks of type mqtt",
+        ));
+    }
+    if sink.endpoint.tls {
+        issues.push(Issue::new("/target/sink/endpoint/tls", "the application \"lite\" does not speak TLS"));
+    }
+    if sink.target.is_empty() || sink.target.contains(['#', '+', '\0']) {
+        let message = format!("{:?} is not a topic that can be published to", sink.target);
+        issues.push(Issue::new("/target/sink/target", message));
+    }
+    issues
+}
