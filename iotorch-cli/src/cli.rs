@@ -20,7 +20,6 @@ use crate::{
     name = "iotorch",
     version,
     after_help = exit::HELP,
-    propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 110
 )]
@@ -38,7 +37,7 @@ struct Global {
     /// The state directory [env: IOTORCH_STATE] [default: $XDG_STATE_HOME/iotorch or ~/.local/state/iotorch]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The form of the result
+    /// The form of the result: for a person, a program or a file
     #[arg(long, short, global = true, value_name = "FORM")]
     output: Option<Format>,
     /// Print results and errors only
@@ -199,8 +198,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         let mut pages = vec![command.render_long_help().to_string()];
-        let verbs: Vec<String> =
-            command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         for verb in verbs {
             let page = command.find_subcommand_mut(&verb).unwrap().render_long_help().to_string();
             assert!(page.contains("Examples:"), "{verb}");

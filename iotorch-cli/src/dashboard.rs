@@ -34,6 +34,9 @@ const COUNTING: Duration = Duration::from_secs(1);
 /// The time between two looks at the slices themselves; a run that ends brings one at once.
 const LOOKING: Duration = Duration::from_secs(5);
 
+/// How long the first table waits for readings on a screen that is not drawn again.
+const FIRST_TABLE: Duration = Duration::from_secs(10);
+
 /// Looks at everything again and again, and feeds this machine's readings to devices that ask for them.
 pub(crate) struct Dashboard<'a> {
     session: &'a Session,
@@ -44,6 +47,7 @@ pub(crate) struct Dashboard<'a> {
     counts: BTreeMap<SliceName, Count>,
     last: Vec<Message>,
     told: Told,
+    since: Instant,
 }
 
 /// How many messages a slice's servers had stored, and how fast they come.
@@ -75,6 +79,7 @@ impl<'a> Dashboard<'a> {
             counts: BTreeMap::new(),
             last: Vec::new(),
             told: Told::default(),
+            since: Instant::now(),
         }
     }
 
@@ -166,7 +171,8 @@ impl<'a> Dashboard<'a> {
         let zone = TimeZone::system();
         if self.screen.is_live {
             let text = table(&self.rows(), &self.last, now, &zone);
-            self.follower.show_table(text.lines().map(str::to_owned).collect());
+            let ways = self.screen.err.dim("Ctrl-C stops; other commands work from other terminals");
+            self.follower.show_table(text.lines().map(str::to_owned).chain([String::new(), ways]).collect());
             return Ok(());
         }
         let mut news = Vec::new();
@@ -183,7 +189,8 @@ impl<'a> Dashboard<'a> {
                 news.push(format!("{}: {} = {}", message.slice, message.record.name, value(&message.record)));
             }
         }
-        if !self.told.table && (!self.last.is_empty() || self.slices.is_empty()) {
+        let is_time = !self.last.is_empty() || self.slices.is_empty() || self.since.elapsed() > FIRST_TABLE;
+        if !self.told.table && is_time {
             self.told.table = true;
             return self.screen.result(table(&self.rows(), &self.last, now, &zone));
         }

@@ -106,12 +106,7 @@ impl From<Exit> for ExitCode {
 mod tests {
     use std::time::Duration;
 
-    use iotorch_core::{
-        Error, Report,
-        orchestrator::RunReport,
-        plan::Summary,
-        store::RunId,
-    };
+    use iotorch_core::{Error, Report, orchestrator::RunReport, plan::Summary, store::RunId};
 
     use super::*;
 

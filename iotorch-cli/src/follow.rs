@@ -85,7 +85,9 @@ impl Live {
     fn new(screen: &Screen) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let foot = lines.add(ProgressBar::new_spinner());
-        foot.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        foot.set_style(
+            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         *screen.foot.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.clone());
         Self { screen: screen.clone(), lines, foot, board: Board::default() }
     }

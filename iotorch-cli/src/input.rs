@@ -51,7 +51,10 @@ impl Files {
         for path in &self.paths {
             if path.as_os_str() == OsStr::new("-") {
                 let mut bytes = Vec::new();
-                stdin().lock().read_to_end(&mut bytes).map_err(|error| cannot("read standard input", error))?;
+                stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| cannot("read standard input", error))?;
                 sources.push(Source::from_bytes("<stdin>", bytes)?);
             } else if path.is_dir() {
                 for file in files_of(path)? {

@@ -72,7 +72,7 @@ struct Held {
     server: Server,
     host: Arc<LocalHost>,
     archive: Arc<dyn Archive>,
-    hosting: bool,
+    stays: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -95,13 +95,16 @@ impl Session {
                 Err(error) => return Err(error.into()),
             };
             match RemoteOrchestrator::attach(&directory.join(SOCKET), events.clone()).await? {
-                Attachment::Attached(remote) if purpose == Purpose::Host => {
-                    if remote.holder().hosting {
-                        return Err(already_running(directory, remote.holder()).into());
+                Attachment::Attached(remote) => {
+                    let holder = remote.holder();
+                    if purpose == Purpose::Host && holder.stays {
+                        return Err(already_running(directory, holder).into());
                     }
-                    // A short command: it ends once nobody is attached.
+                    if purpose == Purpose::Look || (purpose == Purpose::End && holder.hosts) {
+                        return Self::attached(setting, directory, *remote, events);
+                    }
+                    // A short command that does not host: it ends once nobody is attached.
                 }
-                Attachment::Attached(remote) => return Self::attached(setting, directory, *remote, events),
                 Attachment::Nobody => {}
             }
             if Instant::now() > until {
@@ -129,11 +132,12 @@ impl Session {
             .build();
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
         let archive: Arc<dyn Archive> = Arc::new(StoreArchive(store));
-        let hosting = purpose == Purpose::Host;
-        if purpose != Purpose::Look {
+        let (hosts, stays) = (purpose != Purpose::Look, purpose == Purpose::Host);
+        if hosts {
             host.resume_hosting().await?;
         }
-        let holder = Holder { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), hosting };
+        let holder =
+            Holder { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), hosts, stays };
         let service = Service {
             orchestrator: Arc::clone(&orchestrator),
             events: events.clone(),
@@ -147,11 +151,16 @@ impl Session {
                 return Err(failure);
             }
         };
-        let held = Held { server, host, archive, hosting };
+        let held = Held { server, host, archive, stays };
         Ok(Self { orchestrator, events, secrets, link: Link::Held(Box::new(held)) })
     }
 
-    fn attached(setting: &Setting, directory: &Path, remote: RemoteOrchestrator, events: Hub) -> Result<Self> {
+    fn attached(
+        setting: &Setting,
+        directory: &Path,
+        remote: RemoteOrchestrator,
+        events: Hub,
+    ) -> Result<Self> {
         let remote = Arc::new(remote);
         let orchestrator: Arc<dyn Orchestrator> = Arc::<RemoteOrchestrator>::clone(&remote);
         Ok(Self { orchestrator, events, secrets: secrets(setting, directory)?, link: Link::Remote(remote) })
@@ -175,8 +184,8 @@ impl Session {
     /// Whether somebody stays and hosts the `local` infrastructure.
     pub(crate) fn is_hosted(&self) -> bool {
         match &self.link {
-            Link::Held(held) => held.hosting,
-            Link::Remote(remote) => remote.holder().hosting,
+            Link::Held(held) => held.stays,
+            Link::Remote(remote) => remote.holder().stays,
         }
     }
 
@@ -218,11 +227,9 @@ pub(crate) async fn with<T>(
 
 /// Makes the state directory, for its owner alone, where there is none.
 pub(crate) fn make(directory: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| cannot(format!("make the state directory \"{}\"", directory.display()), error).into())
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+        cannot(format!("make the state directory \"{}\"", directory.display()), error).into()
+    })
 }
 
 async fn open_store(directory: &Path) -> Result<RedbStore, Error> {
@@ -251,7 +258,7 @@ fn unanswered(directory: &Path, busy: Error) -> Error {
         ErrorKind::Unavailable,
         format!("cannot open the state directory \"{}\"", directory.display()),
     )
-    .with_help("another process has it open and does not answer at its socket; end that one, or choose another with --state")
+    .with_help("another process has it open and goes on working; wait for it, end it, or choose another directory with --state")
     .with_source(busy)
 }
 

@@ -24,7 +24,8 @@ impl Interrupt {
     /// which equals a crash: what was under way is in the journal.
     pub(crate) fn watch(screen: &Screen, message: &'static str) -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| cannot("listen for signals", error));
-        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let token = CancellationToken::new();
         let (cancel, screen) = (token.clone(), screen.clone());
         let task = tokio::spawn(async move {

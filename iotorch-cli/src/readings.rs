@@ -88,7 +88,8 @@ impl Channel {
             client::Error::Invalid { .. } => ErrorKind::Invalid,
             _ => ErrorKind::Unexpected,
         };
-        let message = format!("cannot read the messages of slice \"{}\" on server \"{}\"", self.slice, self.server);
+        let message =
+            format!("cannot read the messages of slice \"{}\" on server \"{}\"", self.slice, self.server);
         Error::new(kind, message).with_source(error)
     }
 }
@@ -119,7 +120,8 @@ impl Readers {
         let by_id: BTreeMap<&ResourceId, &ResourceStatus> =
             status.resources.iter().map(|resource| (&resource.id, resource)).collect();
         let mut channels = Vec::new();
-        for attached in status.resources.iter().filter(|resource| resource.id.kind() == KindName::Attachment) {
+        for attached in status.resources.iter().filter(|resource| resource.id.kind() == KindName::Attachment)
+        {
             if let Some(channel) = self.channel(status, attached, &by_id).await? {
                 channels.push(channel);
             }
@@ -138,9 +140,13 @@ impl Readers {
         let (Some(application), Some(tenant)) = (told(KindName::Application), told(KindName::Tenant)) else {
             return Ok(None);
         };
-        let is_lite = matches!(&application.spec, Some(Spec::Application(spec)) if spec.application.as_str() == LITE);
-        let (Some(Outputs::Application(server)), Some(Outputs::Tenant(account)), Some(Outputs::Attachment(there))) =
-            (&application.outputs, &tenant.outputs, &attached.outputs)
+        let is_lite =
+            matches!(&application.spec, Some(Spec::Application(spec)) if spec.application.as_str() == LITE);
+        let (
+            Some(Outputs::Application(server)),
+            Some(Outputs::Tenant(account)),
+            Some(Outputs::Attachment(there)),
+        ) = (&application.outputs, &tenant.outputs, &attached.outputs)
         else {
             return Ok(None);
         };
@@ -171,9 +177,7 @@ impl Readers {
 
 fn url(endpoint: &Endpoint) -> Result<String> {
     match endpoint {
-        Endpoint::Net(address) => {
-            Ok(format!("http{}://{address}", if address.tls { "s" } else { "" }))
-        }
+        Endpoint::Net(address) => Ok(format!("http{}://{address}", if address.tls { "s" } else { "" })),
         Endpoint::Service { infrastructure, .. } => Err(Error::new(
             ErrorKind::Unsupported,
             format!("cannot reach {endpoint} from here: it is inside infrastructure \"{infrastructure}\""),

@@ -51,14 +51,14 @@ pub(crate) enum Attachment {
 impl RemoteOrchestrator {
     /// Attaches to the process that serves at `socket`. The events of the runs it does for us go to `events`.
     pub(crate) async fn attach(socket: &Path, events: Hub) -> Result<Attachment> {
-        let http = Client::builder()
-            .unix_socket(socket)
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error))?;
+        let http = Client::builder().unix_socket(socket).no_proxy().build().map_err(|error| {
+            Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error)
+        })?;
         let greeted = tokio::time::timeout(GREETING, greet(&http)).await.map_err(|_| {
             Error::new(ErrorKind::Timeout, format!("cannot attach to \"{}\": no answer", socket.display()))
-                .with_help("the process that holds the state may be stopped; see it with: ps -e | grep iotorch")
+                .with_help(
+                    "the process that holds the state may be stopped; see it with: ps -e | grep iotorch",
+                )
         })?;
         Ok(match greeted? {
             Some((attached, holder)) => {
@@ -89,7 +89,8 @@ impl RemoteOrchestrator {
         key: &str,
         cancelled: &CancellationToken,
     ) -> Result<Report, ApplyError> {
-        let mut lines = Lines { response: send(request).await.map_err(ApplyError::before_start)?, rest: Vec::new() };
+        let mut lines =
+            Lines { response: send(request).await.map_err(ApplyError::before_start)?, rest: Vec::new() };
         let mut stop = std::pin::pin!(async {
             cancelled.cancelled().await;
             send(self.http.post(url(&format!("cancel/{key}")))).await
@@ -158,7 +159,10 @@ async fn refusal(response: Response) -> Error {
             Ok(cause) => cause.into(),
             Err(_) => Error::new(
                 ErrorKind::Unexpected,
-                format!("the process that holds the state answers {status}: {}", String::from_utf8_lossy(&body)),
+                format!(
+                    "the process that holds the state answers {status}: {}",
+                    String::from_utf8_lossy(&body)
+                ),
             )
             .with_help("another version of iotorch may hold it; end that one first"),
         },
@@ -254,3 +258,6 @@ impl Orchestrator for RemoteOrchestrator {
         read(self.http.post(url(&format!("infrastructures/{infrastructure}/forget")))).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,15 +16,12 @@ use serde::Serialize;
 
 use crate::failure::{Result, cannot};
 
-/// The forms of a result.
+/// The forms of a result: for a person, for a program, for a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For a person.
     #[default]
     Table,
-    /// For a program.
     Json,
-    /// For a file.
     Yaml,
 }
 

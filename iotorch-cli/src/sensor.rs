@@ -78,7 +78,9 @@ impl Sensors {
                     let feeding = feed::feed(id.clone(), device.clone(), password, stop.clone());
                     self.feeds.insert(id, Feed { device, stop, task: tokio::spawn(feeding) });
                 }
-                Err(error) => self.screen.complain(format!("warning: {id} sends nothing: {}", error.to_cause())),
+                Err(error) => {
+                    self.screen.complain(format!("warning: {id} sends nothing: {}", error.to_cause()))
+                }
             }
         }
     }
@@ -102,7 +104,8 @@ impl Feed {
 /// The devices of a slice that bear the label and are there.
 fn labelled(slice: &SliceStatus) -> Vec<(ResourceId, Device)> {
     let device = |resource: &ResourceStatus| {
-        let (Some(Spec::Device(spec)), Some(Outputs::Device(there))) = (&resource.spec, &resource.outputs) else {
+        let (Some(Spec::Device(spec)), Some(Outputs::Device(there))) = (&resource.spec, &resource.outputs)
+        else {
             return None;
         };
         let asked = spec.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1);
@@ -116,13 +119,17 @@ fn labelled(slice: &SliceStatus) -> Vec<(ResourceId, Device)> {
             .iter()
             .filter(|other| other.id.kind() == KindName::Credential && resource.id.contains(&other.id))
             .filter_map(|other| match &other.outputs {
-                Some(Outputs::Credential(credential)) => Some((other.id.name().parse::<u32>().ok(), credential)),
+                Some(Outputs::Credential(credential)) => {
+                    Some((other.id.name().parse::<u32>().ok(), credential))
+                }
                 _ => None,
             })
             .max_by_key(|(generation, _)| *generation)?
             .1;
         let resources = slice.resources.iter().find_map(|other| match &other.spec {
-            Some(Spec::Profile(profile)) if profile.name == spec.profile && other.id.host() == resource.id.host() => {
+            Some(Spec::Profile(profile))
+                if profile.name == spec.profile && other.id.host() == resource.id.host() =>
+            {
                 Some(profile.resources.clone())
             }
             _ => None,

@@ -121,7 +121,8 @@ impl Server {
         let ended = shared.ended.clone();
         let router = routes::router(Arc::clone(&shared));
         let task = tokio::spawn(async move {
-            let serving = axum::serve(OwnerOnly(listener), router).with_graceful_shutdown(ended.cancelled_owned());
+            let serving =
+                axum::serve(OwnerOnly(listener), router).with_graceful_shutdown(ended.cancelled_owned());
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the socket failed");
             }

@@ -17,10 +17,7 @@
 //! Lines are JSON, each ended by a line feed (NDJSON). An error is a [`Cause`] with a status that fits its kind.
 
 use iotorch_core::{
-    ApplyError, Cause, Direction, Report, RunOptions,
-    model::FailurePolicy,
-    observer::RunEvent,
-    plan::Plan,
+    ApplyError, Cause, Direction, Report, RunOptions, model::FailurePolicy, observer::RunEvent, plan::Plan,
     store::RunId,
 };
 use serde::{Deserialize, Serialize};
@@ -36,8 +33,10 @@ pub(crate) struct Holder {
     pub(crate) version: String,
     /// Its process id.
     pub(crate) pid: u32,
-    /// Whether it stays and hosts the `local` infrastructure.
-    pub(crate) hosting: bool,
+    /// Whether it hosts the `local` infrastructure.
+    pub(crate) hosts: bool,
+    /// Whether it goes on doing so after its own work is done.
+    pub(crate) stays: bool,
 }
 
 /// How a run is done, as data.
@@ -55,11 +54,7 @@ pub(crate) struct Options {
 impl Options {
     /// The options without their token, for a call that `key` cancels.
     pub(crate) fn of(options: &RunOptions, key: String) -> Self {
-        Self {
-            on_failure: options.on_failure,
-            rollback_on_interrupt: options.rollback_on_interrupt,
-            key,
-        }
+        Self { on_failure: options.on_failure, rollback_on_interrupt: options.rollback_on_interrupt, key }
     }
 }
 

@@ -89,7 +89,7 @@ fn die_everywhere(case: &Case, prepare: &dyn Fn(&Lab, &str)) -> usize {
                 let mut lab = at_start(case).await;
                 let start = lab.specs();
                 prepare(&lab, &last);
-                finished = lab.apply_and_die(&case.goal, commits, cut, RunOptions::default()).await;
+                finished = lab.apply_and_die(&case.goal, commits, cut).await;
                 recover(case, &mut lab, &target, &start).await;
             });
             positions += 1;

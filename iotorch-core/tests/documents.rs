@@ -10,8 +10,8 @@ use iotorch_core::{
     Domain, Driver, DriverInfo, Drivers, Error, ErrorKind, Issue, Serves, Target,
     declared::DeclaredDriver,
     model::{
-        Device, DocumentKey, Documents, Gateway, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problems, Source, Tier,
-        schema,
+        Device, DocumentKey, Documents, Gateway, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problems,
+        Slice, SliceSpec, Source, Tier, schema,
     },
     resource::{Role, Spec},
 };

@@ -1,4 +1,5 @@
 //! The secret stores do what every secret store has to do, and what only they promise.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

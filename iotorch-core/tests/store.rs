@@ -1,4 +1,5 @@
 //! The stores do what every store has to do, and what only they promise.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "store/alike.rs"]
 mod alike;

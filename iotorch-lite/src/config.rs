@@ -1,11 +1,7 @@
 //! What documents can set of a gateway or server: the `settings` of one whose application is `lite`.
 
 use crate::{GatewayConfig, Secret, ServerConfig};
-use iotorch_core::{
-    Issue,
-    model::Settings,
-    resource::Role,
-};
+use iotorch_core::{Issue, model::Settings, resource::Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU16, path::Path};

@@ -33,11 +33,9 @@ pub(crate) fn path_of(id: &ResourceId) -> Option<String> {
         KindName::Profile => format!("profiles/{}", name()),
         KindName::Device => format!("devices/{}", name()),
         KindName::Export => format!("exports/{}", name()),
-        KindName::Application
-        | KindName::Space
-        | KindName::Segment
-        | KindName::Workload
-        | KindName::Port => return None,
+        KindName::Application | KindName::Space | KindName::Segment | KindName::Workload | KindName::Port => {
+            return None;
+        }
     })
 }
 
@@ -100,16 +98,15 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
             return Err(Error::new(ErrorKind::Unsupported, what()).with_source(why));
         }
         None => {
-            return Err(Error::new(ErrorKind::Unsupported, what())
-                .with_source("the server has no endpoint \"mqtt\""));
+            return Err(
+                Error::new(ErrorKind::Unsupported, what()).with_source("the server has no endpoint \"mqtt\"")
+            );
         }
     };
     // On the segment between the two the server has an address of its own, and listens on the same port.
     let on_segment = server.port.as_ref().and_then(|port| port.address).map(|address| address.to_string());
-    let attachment = Attachment {
-        thing: server.attachment.thing.clone(),
-        channel: server.attachment.channel.clone(),
-    };
+    let attachment =
+        Attachment { thing: server.attachment.thing.clone(), channel: server.attachment.channel.clone() };
     let settings = api::Export {
         host: on_segment.unwrap_or_else(|| address.host.clone()),
         port: address.port,

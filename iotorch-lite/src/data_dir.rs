@@ -2,7 +2,7 @@
 
 use crate::{Error, ErrorKind, Result, store::Store};
 use redb::{Database, DatabaseError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
@@ -56,14 +56,7 @@ impl DataDir {
 
     /// The ports to listen on: a configured one wins, else the one used before, else 0 (any).
     pub(crate) fn ports(&self, configured: Ports) -> Result<Ports> {
-        let path = self.0.join(PORTS);
-        let recorded = match fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| Self::failed("read", &path, error))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ports { mqtt: 0, management: 0 },
-            Err(error) => return Err(Self::failed("read", &path, error)),
-        };
+        let recorded = recorded_ports(&self.0)?.unwrap_or(Ports { mqtt: 0, management: 0 });
         let choose = |configured, recorded| if configured == 0 { recorded } else { configured };
         Ok(Ports {
             mqtt: choose(configured.mqtt, recorded.mqtt),
@@ -73,19 +66,36 @@ impl DataDir {
 
     pub(crate) fn record(&self, ports: Ports) -> Result<()> {
         let path = self.0.join(PORTS);
-        let next = self.0.join("ports.json.next");
-        let write = || {
-            let mut file = private().truncate(true).open(&next)?;
-            file.write_all(&serde_json::to_vec(&ports)?)?;
-            file.sync_all()?;
-            fs::rename(&next, &path)
-        };
-        write().map_err(|error: io::Error| Self::failed("write", &path, error))
+        write_json(&path, &ports).map_err(|error| Self::failed("write", &path, error))
     }
 
     fn failed(verb: &str, path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::store(format!("cannot {verb} \"{}\"", path.display())).caused_by(error)
     }
+}
+
+/// The ports that were chosen in this directory, if any were.
+pub(crate) fn recorded_ports(dir: &Path) -> Result<Option<Ports>> {
+    let path = dir.join(PORTS);
+    read_json(&path).map_err(|error| DataDir::failed("read", &path, error))
+}
+
+/// Reads a file; `None` if there is none.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file durably and as one: whoever reads it sees the old content or the new one.
+pub(crate) fn write_json(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let next = path.with_extension("json.next");
+    let mut file = private().truncate(true).open(&next)?;
+    file.write_all(&serde_json::to_vec(content)?)?;
+    file.sync_all()?;
+    fs::rename(&next, path)
 }
 
 fn private() -> OpenOptions {

@@ -62,7 +62,8 @@ impl Session {
     /// Says what could not be done, and where.
     fn failed(&self, what: &str, error: client::Error) -> Error {
         let refused = matches!(error, client::Error::Refused);
-        let failed = Error::new(error.kind(), format!("cannot {what} at {}", self.address)).with_source(error);
+        let failed =
+            Error::new(error.kind(), format!("cannot {what} at {}", self.address)).with_source(error);
         if refused {
             let help = format!("the secret \"{}\" must hold the token that it was started with", self.admin);
             return failed.with_help(help);
@@ -135,8 +136,7 @@ impl Domain for LiteDomain {
         };
         let spec = ApplicationSpec { role: role_of(&health)?, ..spec.clone() };
         let outputs = ApplicationOutputs { version: health.version, ..application.clone() };
-        let present =
-            Observed::Present { spec: spec.into(), outputs: outputs.into(), health: Health::Ready };
+        let present = Observed::Present { spec: spec.into(), outputs: outputs.into(), health: Health::Ready };
         let mut observed = vec![(root.clone(), present)];
         for id in scope.known.iter().filter(|id| *id != root) {
             observed.push((id.clone(), seen.look(id, scope)?));

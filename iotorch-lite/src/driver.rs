@@ -9,7 +9,7 @@ use iotorch_core::{
 use std::{sync::Arc, time::Duration};
 
 /// The name of the driver.
-pub const LITE: &str = "lite";
+pub(crate) const LITE: &str = "lite";
 
 /// The most objects in one call.
 const BATCH: usize = 100;
@@ -61,7 +61,10 @@ impl Driver for LiteDriver {
                     ));
                 }
                 issues.extend(device.settings.keys().next().map(|name| {
-                    Issue::new(format!("/settings/{name}"), "the application \"lite\" has no settings of devices")
+                    Issue::new(
+                        format!("/settings/{name}"),
+                        "the application \"lite\" has no settings of devices",
+                    )
                 }));
                 issues
             }
@@ -79,8 +82,7 @@ impl Driver for LiteDriver {
             (Spec::Application(have), Spec::Application(want))
                 if (have.role, &have.application) != (want.role, &want.application) =>
             {
-                let because =
-                    format!("{} \"{}\" cannot become a {}", have.application, have.name, want.role);
+                let because = format!("{} \"{}\" cannot become a {}", have.role, have.name, want.role);
                 return Verdict::Replace { because };
             }
             // A gateway keeps the resources of a profile by name, not in the order of the document.

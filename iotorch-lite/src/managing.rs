@@ -221,9 +221,10 @@ fn holder(path: &str) -> &str {
 /// The number at the end of a credential's path, written the one way it is stored.
 fn generation(path: &str) -> Result<u64> {
     let text = name_of(path);
-    text.parse().ok().filter(|number: &u64| number.to_string() == text).ok_or_else(|| {
-        Error::invalid(format!("\"{text}\" is not a generation: use a whole number from 0"))
-    })
+    text.parse()
+        .ok()
+        .filter(|number: &u64| number.to_string() == text)
+        .ok_or_else(|| Error::invalid(format!("\"{text}\" is not a generation: use a whole number from 0")))
 }
 
 /// The sessions that rest on a credential.

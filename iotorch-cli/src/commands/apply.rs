@@ -32,8 +32,8 @@ const LOCAL: &str = "local";
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch apply -f greenhouse.yaml
-  iotorch plan -f greenhouse.yaml --out greenhouse.plan && iotorch apply --plan greenhouse.plan
   iotorch apply -f greenhouse.yaml --on-failure pause
+  iotorch apply --plan greenhouse.plan                     what iotorch plan --out has saved
   iotorch apply greenhouse                                 mend what was changed outside of iotorch")]
 pub(crate) struct ApplyArgs {
     /// Slices to make as their documents said when they were applied last

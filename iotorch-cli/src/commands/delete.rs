@@ -60,7 +60,12 @@ pub(crate) async fn exec(args: DeleteArgs, setting: &Setting) -> Result<Exit> {
         // What documents name and is not there is deleted already.
         let is_there = |name: &InfrastructureName| places.iter().any(|place| place.name == *name);
         let mut intent = Intent {
-            delete: args.slices.iter().cloned().chain(named.into_iter().filter(|name| known.contains(name))).collect(),
+            delete: args
+                .slices
+                .iter()
+                .cloned()
+                .chain(named.into_iter().filter(|name| known.contains(name)))
+                .collect(),
             delete_infrastructures: named_places.into_iter().filter(is_there).collect(),
             ..Intent::default()
         };

@@ -32,7 +32,9 @@ pub(crate) async fn exec(args: ForgetArgs, setting: &Setting) -> Result<Exit> {
     let name = &args.infrastructure;
     if setting.can_ask
         && !args.yes
-        && !ask(&format!("Forget all that is on {name}? Nothing is deleted there, and iotorch will not know of it any more."))?
+        && !ask(&format!(
+            "Forget all that is on {name}? Nothing is deleted there, and iotorch will not know of it any more."
+        ))?
     {
         setting.screen.complain("nothing was forgotten");
         return Ok(Exit::Interrupted);

@@ -96,7 +96,10 @@ async fn get_infrastructures(
         Format::Yaml => print_yaml(setting, places.iter().map(Infrastructure::to_yaml)),
         Format::Json => print_json(
             setting,
-            places.iter().map(|place| document("Infrastructure", &json!(place.name), &json!(place.spec))).collect(),
+            places
+                .iter()
+                .map(|place| document("Infrastructure", &json!(place.name), &json!(place.spec)))
+                .collect(),
             is_named,
         ),
     }
@@ -111,7 +114,10 @@ fn document(kind: &str, name: &serde_json::Value, spec: &serde_json::Value) -> s
     json!({ "apiVersion": API_VERSION, "kind": kind, "metadata": { "name": name }, "spec": spec })
 }
 
-fn print_yaml(setting: &Setting, documents: impl Iterator<Item = iotorch_core::Result<String>>) -> Result<()> {
+fn print_yaml(
+    setting: &Setting,
+    documents: impl Iterator<Item = iotorch_core::Result<String>>,
+) -> Result<()> {
     let documents = documents.collect::<iotorch_core::Result<Vec<_>>>()?;
     if documents.is_empty() {
         return Ok(());
@@ -154,7 +160,12 @@ fn infrastructure_table(places: &[Infrastructure]) -> String {
         places.iter().map(|place| {
             let labels: Vec<String> =
                 place.spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            [place.name.to_string(), place.spec.driver.to_string(), place.spec.tier.to_string(), labels.join(",")]
+            [
+                place.name.to_string(),
+                place.spec.driver.to_string(),
+                place.spec.tier.to_string(),
+                labels.join(","),
+            ]
         }),
     )
 }

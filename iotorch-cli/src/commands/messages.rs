@@ -57,7 +57,8 @@ pub(crate) struct MessagesArgs {
 }
 
 pub(crate) async fn exec(args: MessagesArgs, setting: &Setting) -> Result<Exit> {
-    let messages = installation::with(setting, Purpose::Look, async |session| read(session, &args).await).await?;
+    let messages =
+        installation::with(setting, Purpose::Look, async |session| read(session, &args).await).await?;
     match setting.screen.format() {
         Format::Table => setting.screen.result(render::messages::messages(&messages, &TimeZone::system()))?,
         Format::Json | Format::Yaml => setting.screen.data(&messages)?,

@@ -27,9 +27,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch plan -f greenhouse.yaml
-  iotorch plan -f greenhouse.yaml --out greenhouse.plan    save it for: iotorch apply --plan greenhouse.plan
+  iotorch plan -f greenhouse.yaml --out greenhouse.plan    save it for iotorch apply --plan
   iotorch plan -f greenhouse.yaml --exit-code              end with 2 when changes are pending
-  iotorch plan greenhouse                                  look for what was changed outside of iotorch
+  iotorch plan greenhouse                                  look for changes made outside of iotorch
   iotorch plan -f greenhouse.yaml --output json            every fact, for a program")]
 pub(crate) struct PlanArgs {
     /// Slices to compare with the documents that were applied last
@@ -59,8 +59,7 @@ pub(crate) async fn exec(args: PlanArgs, setting: &Setting) -> Result<Exit> {
     let plan = installation::with(setting, Purpose::Look, async |session| {
         input::check(&documents, session).await?;
         let wish = input::wish(documents);
-        let intent =
-            Intent { reconcile: args.slices.clone(), allow_replace: args.allow_replace, ..wish };
+        let intent = Intent { reconcile: args.slices.clone(), allow_replace: args.allow_replace, ..wish };
         Ok(session.orchestrator().plan(&intent).await?)
     })
     .await?;

@@ -30,7 +30,8 @@ pub(crate) struct RotateArgs {
 pub(crate) async fn exec(args: RotateArgs, setting: &Setting) -> Result<Exit> {
     installation::with(setting, Purpose::Look, async |session| {
         let reconcile =
-            super::slices_of(&args.ids, &Intent::default(), session.orchestrator(), "rotate a credential of").await?;
+            super::slices_of(&args.ids, &Intent::default(), session.orchestrator(), "rotate a credential of")
+                .await?;
         let intent = Intent { reconcile, rotate: args.ids.into_iter().collect(), ..Intent::default() };
         let plan = session.orchestrator().plan(&intent).await?;
         apply(session, setting, plan, args.policy, None).await

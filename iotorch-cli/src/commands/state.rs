@@ -44,9 +44,11 @@ enum What {
 pub(crate) async fn exec(args: StateArgs, setting: &Setting) -> Result<Exit> {
     match args.what {
         What::Export => {
-            let state = installation::with(setting, Purpose::Look, async |session| session.export().await).await?;
-            let text = serde_json::to_string_pretty(&state)
-                .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot write the state").with_source(error))?;
+            let state =
+                installation::with(setting, Purpose::Look, async |session| session.export().await).await?;
+            let text = serde_json::to_string_pretty(&state).map_err(|error| {
+                Error::new(ErrorKind::Unexpected, "cannot write the state").with_source(error)
+            })?;
             setting.screen.result(text)?;
         }
         What::Import { file } => import(&file, setting).await?,

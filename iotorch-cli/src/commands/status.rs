@@ -29,7 +29,8 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) async fn exec(args: StatusArgs, setting: &Setting) -> Result<Exit> {
-    let all = installation::with(setting, Purpose::Look, async |session| look_at(session, args.slices).await).await?;
+    let all = installation::with(setting, Purpose::Look, async |session| look_at(session, args.slices).await)
+        .await?;
     match setting.screen.format() {
         Format::Table => {
             let table = render::status::statuses(&all, Timestamp::now(), &TimeZone::system());

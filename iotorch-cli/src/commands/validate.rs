@@ -31,7 +31,8 @@ pub(crate) async fn exec(args: ValidateArgs, setting: &Setting) -> Result<Exit> 
     let documents = args.files.read()?;
     // Without a store nothing is known, and checking documents is no reason to make one.
     if setting.state().is_ok_and(|state| state.join(STORE).exists()) {
-        installation::with(setting, Purpose::Look, async |session| input::check(&documents, session).await).await?;
+        installation::with(setting, Purpose::Look, async |session| input::check(&documents, session).await)
+            .await?;
     } else {
         documents.check(&installation::drivers(), &std::collections::BTreeSet::new())?;
     }
@@ -48,13 +49,11 @@ fn tell(documents: &Documents, setting: &Setting) -> Result<Exit> {
                 [name] => Some(format!("{one} {name}")),
                 names => Some(format!("{many} {}", names.join(", "))),
             };
-            let parts: Vec<String> = [
-                named("infrastructure", "infrastructures", &places),
-                named("slice", "slices", &slices),
-            ]
-            .into_iter()
-            .flatten()
-            .collect();
+            let parts: Vec<String> =
+                [named("infrastructure", "infrastructures", &places), named("slice", "slices", &slices)]
+                    .into_iter()
+                    .flatten()
+                    .collect();
             if !setting.screen.quiet {
                 setting.screen.result(format!("right: {}", parts.join("; ")))?;
             }

@@ -92,10 +92,16 @@ mod tests {
             slice: "greenhouse".parse().unwrap(),
             server: "hub".parse().unwrap(),
             gateway: "gw".parse().unwrap(),
-            record: Record { unit: unit.map(str::to_owned), ..Record::new(name, at as f64, Value::Number(value)) },
+            record: Record {
+                unit: unit.map(str::to_owned),
+                ..Record::new(name, at as f64, Value::Number(value))
+            },
         };
         let last = [message("host:load", 0.42, None), message("host:temperature", 41.5, Some("Cel"))];
         insta::assert_snapshot!(table(&rows, &last, now(), &TimeZone::UTC));
-        assert_eq!(table(&rows, &vec![last[0].clone(); 25], now(), &TimeZone::UTC).lines().last().unwrap(), "and 5 more: iotorch messages SLICE");
+        assert_eq!(
+            table(&rows, &vec![last[0].clone(); 25], now(), &TimeZone::UTC).lines().last().unwrap(),
+            "and 5 more: iotorch messages SLICE"
+        );
     }
 }

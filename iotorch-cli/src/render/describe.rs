@@ -50,7 +50,12 @@ pub(crate) fn describe(shown: &Description<'_>, now: Timestamp, zone: &TimeZone,
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str(&format!("\n{}\n{readings}\n\n{}\n{}", ink.bold("Readings"), ink.bold("Runs"), runs(last, now)));
+    text.push_str(&format!(
+        "\n{}\n{readings}\n\n{}\n{}",
+        ink.bold("Readings"),
+        ink.bold("Runs"),
+        runs(last, now)
+    ));
     text
 }
 
@@ -75,7 +80,8 @@ fn rows<'a>(resources: &'a [ResourceStatus], now: Timestamp, zone: &TimeZone) ->
         let host = resource.id.hosts().find(known);
         below.entry(host).or_default().insert((resource.id.kind(), &resource.id), resource);
     }
-    let mut roots: Vec<&ResourceStatus> = below.get(&None).into_iter().flat_map(BTreeMap::values).copied().collect();
+    let mut roots: Vec<&ResourceStatus> =
+        below.get(&None).into_iter().flat_map(BTreeMap::values).copied().collect();
     roots.sort_by_key(|root| (root.id.location() == Location::Network, root.id.place().to_owned()));
     let mut rows = Vec::new();
     let mut stack: Vec<(usize, &ResourceStatus)> = roots.into_iter().rev().map(|root| (0, root)).collect();
@@ -163,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_slice_is_a_tree_of_what_it_consists_of() {
-        let mut status = slice("greenhouse", Condition::Degraded { reason: "device bench-2 rejected".into() });
+        let mut status =
+            slice("greenhouse", Condition::Degraded { reason: "device bench-2 rejected".into() });
         let endpoints = BTreeMap::from([
             ("management".to_owned(), Endpoint::net("127.0.0.1", 4100)),
             ("mqtt".to_owned(), Endpoint::net("127.0.0.1", 4101)),

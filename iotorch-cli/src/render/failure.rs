@@ -90,13 +90,19 @@ fn run_failed(title: &str, error: &Cause, run: &RunReport, again: Option<&str>, 
 fn outcome(run: &RunReport) -> String {
     let steps = run.done.create + run.done.change + run.done.delete;
     let counted = |n: usize| format!("{n} {}", if n == 1 { "step" } else { "steps" });
-    let left = if run.residue.is_empty() { "nothing of this run is left" } else { "something of this run is left" };
+    let left =
+        if run.residue.is_empty() { "nothing of this run is left" } else { "something of this run is left" };
     match run.state {
         RunState::RolledBack if run.undone == 0 => "nothing was changed".into(),
         RunState::RolledBack => format!("rolled back {}; {left}", counted(run.undone)),
-        RunState::Kept => format!("kept {} that were done; what failed is marked and repaired by the next apply", counted(steps)),
+        RunState::Kept => format!(
+            "kept {} that were done; what failed is marked and repaired by the next apply",
+            counted(steps)
+        ),
         RunState::Paused => format!("paused after {}; run {} stays open", counted(steps), run.run),
-        RunState::Stuck => format!("undid {} and could not undo the rest; run {} stays open", counted(run.undone), run.run),
+        RunState::Stuck => {
+            format!("undid {} and could not undo the rest; run {} stays open", counted(run.undone), run.run)
+        }
         RunState::Interrupted => format!("stopped after {}; run {} stays open", counted(steps), run.run),
         RunState::Waiting => format!("waits for a place that cannot be reached; run {} stays open", run.run),
         RunState::Running => format!("run {} was left in the middle and stays open", run.run),
@@ -116,14 +122,12 @@ fn ways_on(run: &RunReport, again: Option<&str>) -> Vec<String> {
             resume("undo it:", run.run, " --rollback"),
             resume("leave it as it is:", run.run, " --abandon"),
         ],
-        RunState::Stuck => vec![
-            resume("try again:", run.run, ""),
-            resume("leave it as it is:", run.run, " --abandon"),
-        ],
-        RunState::Waiting | RunState::Running => vec![
-            resume("go on:", run.run, ""),
-            resume("undo it:", run.run, " --rollback"),
-        ],
+        RunState::Stuck => {
+            vec![resume("try again:", run.run, ""), resume("leave it as it is:", run.run, " --abandon")]
+        }
+        RunState::Waiting | RunState::Running => {
+            vec![resume("go on:", run.run, ""), resume("undo it:", run.run, " --rollback")]
+        }
         RunState::Kept | RunState::Succeeded => Vec::new(),
     }
 }

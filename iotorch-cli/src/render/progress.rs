@@ -144,7 +144,8 @@ impl Board {
     /// What is under way and what comes next, to be drawn again and again; empty when there is nothing.
     pub(crate) fn foot(&self, now: Timestamp, tick: usize, ink: Ink) -> Vec<String> {
         let mut lines = Vec::new();
-        let active = self.runs.values().flat_map(|run| run.steps.iter().map(move |(id, state)| (run, id, state)));
+        let active =
+            self.runs.values().flat_map(|run| run.steps.iter().map(move |(id, state)| (run, id, state)));
         let active: Vec<_> = active
             .filter_map(|(run, id, state)| match state {
                 State::Active { since, reason, undo } => Some((run, id, *since, reason, *undo)),

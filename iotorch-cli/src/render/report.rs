@@ -27,7 +27,10 @@ pub(crate) fn report(plan: &Plan, report: &Report, ink: Ink) -> String {
 
 fn done(summary: iotorch_core::plan::Summary) -> String {
     let counts = [(summary.create, "created"), (summary.change, "changed"), (summary.delete, "deleted")];
-    let parts: Vec<String> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") }
 }

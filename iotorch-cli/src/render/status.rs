@@ -47,7 +47,8 @@ fn share((ready, all): (usize, usize)) -> String {
 
 /// How many devices are ready; `?` when none can be asked, which is not the same as 0.
 fn devices(slice: &SliceStatus) -> String {
-    let mut devices = slice.resources.iter().filter(|resource| resource.id.kind() == KindName::Device).peekable();
+    let mut devices =
+        slice.resources.iter().filter(|resource| resource.id.kind() == KindName::Device).peekable();
     let unknown = devices.peek().is_some()
         && devices.all(|device| matches!(device.condition, Condition::Unknown { .. }));
     if unknown { format!("?/{}", slice.devices.1) } else { share(slice.devices) }
@@ -63,11 +64,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use iotorch_core::{
-        resource::ResourceId,
-        status::ResourceStatus,
-        store::RunId,
-    };
+    use iotorch_core::{resource::ResourceId, status::ResourceStatus, store::RunId};
 
     use super::*;
 
@@ -103,10 +100,8 @@ pub(crate) mod tests {
 
     #[test]
     fn each_slice_is_one_line_that_says_why() {
-        let unknown = || Condition::Unknown {
-            since: "2024-06-01T14:02:00Z".parse().unwrap(),
-            reason: "edge-2".into(),
-        };
+        let unknown =
+            || Condition::Unknown { since: "2024-06-01T14:02:00Z".parse().unwrap(), reason: "edge-2".into() };
         let mut carpark = slice("carpark", unknown());
         carpark.gateways = (0, 1);
         carpark.devices = (0, 40);

@@ -6,7 +6,10 @@ use comfy_table::{Table, TableStyle};
 const GAP: u16 = 2;
 
 /// A table with a heading, its columns as wide as they need to be.
-pub(crate) fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    heading: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).force_no_tty().set_header(heading).add_rows(rows);
     for column in table.column_iter_mut() {

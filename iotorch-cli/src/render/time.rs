@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let cases = [(100, "0.1s"), (7_240, "7.2s"), (41_000, "41s"), (65_000, "1m 05s"), (7_500_000, "2h 05m")];
+        let cases =
+            [(100, "0.1s"), (7_240, "7.2s"), (41_000, "41s"), (65_000, "1m 05s"), (7_500_000, "2h 05m")];
         for (millis, words) in cases {
             assert_eq!(short(Duration::from_millis(millis)), words);
         }

@@ -95,10 +95,11 @@ async fn send(device: &Device, client: &AsyncClient, machine: &mut Option<Machin
             continue;
         }
         let message = serde_json::Value::Object(readings).to_string();
-        let notice = match client.publish_tracked(&device.topic, message, PublishOptions::at_least_once()).await {
-            Ok(notice) => notice,
-            Err(error) => return error.to_string(),
-        };
+        let notice =
+            match client.publish_tracked(&device.topic, message, PublishOptions::at_least_once()).await {
+                Ok(notice) => notice,
+                Err(error) => return error.to_string(),
+            };
         match tokio::time::timeout(ACKNOWLEDGED_WITHIN, notice.wait_completion_async()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),

@@ -22,16 +22,17 @@ impl Machine {
 
     /// The readings of those resources that this machine knows, by their names.
     pub(crate) fn read(&mut self, resources: &[ProfileResource]) -> Map<String, Value> {
-        let readings = resources.iter().filter(|resource| resource.access.can_read()).filter_map(|resource| {
-            let reading = match resource.name.as_str() {
-                "load" => System::load_average().ok()?.one,
-                "memory" => self.memory(resource.unit.as_deref())?,
-                "temperature" => self.temperature()?,
-                "uptime" => as_number(System::uptime().ok()?),
-                _ => return None,
-            };
-            Some((resource.name.to_string(), value(reading, resource.value_type)?))
-        });
+        let readings =
+            resources.iter().filter(|resource| resource.access.can_read()).filter_map(|resource| {
+                let reading = match resource.name.as_str() {
+                    "load" => System::load_average().ok()?.one,
+                    "memory" => self.memory(resource.unit.as_deref())?,
+                    "temperature" => self.temperature()?,
+                    "uptime" => as_number(System::uptime().ok()?),
+                    _ => return None,
+                };
+                Some((resource.name.to_string(), value(reading, resource.value_type)?))
+            });
         readings.collect()
     }
 
@@ -84,7 +85,8 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, value_type: ValueType, unit: Option<&str>) -> ProfileResource {
-        let mut resource = ProfileResource::builder().name(name.parse().unwrap()).value_type(value_type).build();
+        let mut resource =
+            ProfileResource::builder().name(name.parse().unwrap()).value_type(value_type).build();
         resource.unit = unit.map(str::to_owned);
         resource
     }

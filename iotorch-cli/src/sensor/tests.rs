@@ -20,12 +20,14 @@ fn status(label: &str, protocol: DeviceProtocol) -> SliceStatus {
         settings: serde_json::Map::new(),
     }));
     let endpoint = Some(Endpoint::net("127.0.0.1", 1883));
-    device.outputs = Some(DeviceOutputs { name: "here".into(), endpoint, path: Some("devices/here".into()) }.into());
+    device.outputs =
+        Some(DeviceOutputs { name: "here".into(), endpoint, path: Some("devices/here".into()) }.into());
     let mut profile = resource(&format!("{APP}/profile/machine"), Condition::Ready);
     let load = ProfileResource::builder().name("load".parse().unwrap()).value_type(ValueType::Float).build();
     profile.spec = Some(Spec::Profile(ProfileSpec { name: "machine".into(), resources: vec![load] }));
     let credential = |generation: u32| {
-        let mut credential = resource(&format!("{APP}/device/here/credential/{generation}"), Condition::Ready);
+        let mut credential =
+            resource(&format!("{APP}/device/here/credential/{generation}"), Condition::Ready);
         let secret = format!("s/here#{generation}").parse().unwrap();
         credential.outputs = Some(CredentialOutputs { user_name: "here".into(), secret }.into());
         credential

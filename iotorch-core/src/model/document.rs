@@ -134,7 +134,9 @@ impl Documents {
         let slices = slices.iter().map(|slice| (DocumentKey::Slice(slice.name.clone()), slice.to_yaml()));
         let printed = infrastructures.chain(slices);
         // What cannot be printed is an empty text, which is no document.
-        let source = |(key, text): (DocumentKey, Result<String>)| Source::new(key.to_string(), text.unwrap_or_default());
+        let source = |(key, text): (DocumentKey, Result<String>)| {
+            Source::new(key.to_string(), text.unwrap_or_default())
+        };
         Self::read(printed.map(source).collect())
     }
 
@@ -155,7 +157,7 @@ impl Documents {
     /// The infrastructures, in the order they were written.
     pub fn infrastructures(&self) -> impl Iterator<Item = &Infrastructure> {
         self.list.iter().filter_map(|document| match &document.item {
-            Item::Infrastructure(infrastructure) => Some(infrastructure),
+            Item::Infrastructure(infrastructure) => Some(&**infrastructure),
             Item::Slice(_) => None,
         })
     }
@@ -163,7 +165,7 @@ impl Documents {
     /// The slices, in the order they were written.
     pub fn slices(&self) -> impl Iterator<Item = &Slice> {
         self.list.iter().filter_map(|document| match &document.item {
-            Item::Slice(slice) => Some(slice),
+            Item::Slice(slice) => Some(&**slice),
             Item::Infrastructure(_) => None,
         })
     }

@@ -102,7 +102,7 @@ impl Builder<'_> {
                 let node = Node { value, span };
                 self.spend(node.cost(), &node.span)?;
                 self.remember(anchor, &node)?;
-                self.place(node, Some(text))?;
+                self.place(node, Some((text, style)))?;
             }
             Event::Alias(id) => self.alias(id, span)?,
             Event::UnresolvedAlias(name) => {
@@ -168,8 +168,8 @@ impl Builder<'_> {
         self.place(node, None)
     }
 
-    /// Puts a finished node where it belongs. `written` is the text of a scalar, which may be a key.
-    fn place(&mut self, mut node: Node, written: Option<Cow<'_, str>>) -> Result<(), Stop> {
+    /// Puts a finished node where it belongs. `written` is the text and style of a scalar, which may be a key.
+    fn place(&mut self, mut node: Node, written: Option<(Cow<'_, str>, ScalarStyle)>) -> Result<(), Stop> {
         match self.stack.last_mut().map(|frame| &mut frame.collected) {
             None => {
                 if !matches!(node.value, Value::Null) {
@@ -187,11 +187,11 @@ impl Builder<'_> {
                 }
                 None => {
                     let text = match written {
-                        Some(text) if text == "<<" => {
+                        Some((text, ScalarStyle::Plain)) if text == "<<" => {
                             self.findings.add(node.span.clone(), merge_key);
                             None
                         }
-                        Some(text) => Some(text.into_owned()),
+                        Some((text, _)) => Some(text.into_owned()),
                         None => {
                             self.findings.add(node.span.clone(), || {
                                 Fault::new("a field's name is plain text")

@@ -101,8 +101,14 @@ impl Tally {
             JournalEvent::Committed => self.committed = true,
             JournalEvent::Unwinding => self.unwinding = true,
             JournalEvent::UndoStarted { step, deadline } => self.set(*step, StepState::Undoing { deadline: *deadline }),
-            JournalEvent::UndoFinished { step } => self.set(*step, StepState::Undone),
-            JournalEvent::UndoFailed { step, cause } => self.set(*step, StepState::UndoFailed(cause.clone())),
+            JournalEvent::UndoFinished { step, uncertain_until } => {
+                self.doubt(*step, *uncertain_until);
+                self.set(*step, StepState::Undone);
+            }
+            JournalEvent::UndoFailed { step, cause, uncertain_until } => {
+                self.doubt(*step, *uncertain_until);
+                self.set(*step, StepState::UndoFailed(cause.clone()));
+            }
             JournalEvent::Resumed { .. } => {
                 if !self.unwinding {
                     self.failure = None;
@@ -126,10 +132,11 @@ impl Tally {
         &self.steps[step.index()]
     }
 
-    /// Until when a call of this run on `resource`, whose answer never came, may still act.
+    /// Until when a call of this run on `resource` or on what lives in it, whose answer never came, may still act.
     pub(crate) fn uncertain_until(&self, plan: &SlicePlan, resource: &ResourceId) -> Option<Timestamp> {
-        let same = self.uncertain.iter().filter(|(step, _)| plan.step(**step).resource == *resource);
-        same.map(|(_, until)| *until).max()
+        let concerns = |id: &ResourceId| id == resource || resource.contains(id);
+        let doubts = self.uncertain.iter().filter(|(step, _)| concerns(&plan.step(**step).resource));
+        doubts.map(|(_, until)| *until).max()
     }
 
     /// Whether the step has had, or may have had, an effect that is not undone.

@@ -50,7 +50,7 @@ impl Saga {
                     let carried = carriers.iter().filter(|(_, carrier)| **carrier == step).map(|(id, _)| *id);
                     let carried = carried.filter_map(|id| Some((id, self.tally.given[id.index()].clone()?))).collect();
                     let Some(given) = self.tally.given[step.index()].clone() else { continue };
-                    let uncertain_until = self.tally.uncertain.get(&step).copied();
+                    let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource);
                     let (caller, undo) = (self.caller.clone(), Undo { step, given, carried, uncertain_until });
                     under_way.push(async move { caller.undo(undo).await });
                 }
@@ -166,8 +166,10 @@ impl Caller {
         let mut entries = vec![entry];
         let mut made: Vec<(Arc<Record>, Outputs)> = Vec::new();
         let mut halted = None;
+        let mut uncertain_until = None;
         for (work, record) in self.reversed(&undo)? {
             for answer in self.perform(&connection, vec![work], span, &restart).await {
+                uncertain_until = uncertain_until.max(answer.uncertain_until);
                 match (answer.result, &record) {
                     (Ok(outputs), Some(record)) => made.push((Arc::clone(record), outputs)),
                     (Ok(_), None) => {}
@@ -182,12 +184,12 @@ impl Caller {
         let resource = step.resource.clone();
         let progress = match halted {
             None => {
-                completed.writes = restored(step.resource.clone(), &undo.given, made);
-                completed.entries.push(self.journal(JournalEvent::UndoFinished { step: undo.step }));
+                completed.writes = restored(step.resource.clone(), &undo.given, made, uncertain_until);
+                completed.entries.push(self.journal(JournalEvent::UndoFinished { step: undo.step, uncertain_until }));
                 completed.steps.push(undo.step);
                 for (carried, given) in &undo.carried {
-                    completed.writes.extend(restored(self.step(*carried).resource.clone(), given, Vec::new()));
-                    completed.entries.push(self.journal(JournalEvent::UndoFinished { step: *carried }));
+                    completed.writes.extend(restored(self.step(*carried).resource.clone(), given, Vec::new(), None));
+                    completed.entries.push(self.journal(JournalEvent::UndoFinished { step: *carried, uncertain_until: None }));
                     completed.steps.push(*carried);
                 }
                 Some(Progress::StepSucceeded { resource, undo: true, took: begun.elapsed() })
@@ -195,7 +197,8 @@ impl Caller {
             Some(Halt::Failed(error)) => {
                 let cause = describe(step, true, error).to_cause();
                 tracing::error!(slice = %self.run.plan.slice, run = %self.run.id, step = %resource, %cause, "the step could not be undone");
-                completed.entries.push(self.journal(JournalEvent::UndoFailed { step: undo.step, cause: cause.clone() }));
+                let event = JournalEvent::UndoFailed { step: undo.step, cause: cause.clone(), uncertain_until };
+                completed.entries.push(self.journal(event));
                 completed.end = PhaseEnd::Failed;
                 Some(Progress::StepFailed { resource, undo: true, cause })
             }
@@ -236,7 +239,12 @@ impl Caller {
 }
 
 /// The records as they were before a step, those that were made again with what they tell now.
-fn restored(resource: ResourceId, given: &Given, made: Vec<(Arc<Record>, Outputs)>) -> Vec<Write> {
+fn restored(
+    resource: ResourceId,
+    given: &Given,
+    made: Vec<(Arc<Record>, Outputs)>,
+    uncertain_until: Option<Timestamp>,
+) -> Vec<Write> {
     if given.prior.is_empty() {
         return vec![Write::DropRecord(resource)];
     }
@@ -244,7 +252,7 @@ fn restored(resource: ResourceId, given: &Given, made: Vec<(Arc<Record>, Outputs
         let outputs = made.iter().find(|(other, _)| other.id == record.id).map(|(_, outputs)| outputs);
         match outputs {
             Some(Outputs::Removed { .. }) | None => Arc::clone(record),
-            Some(outputs) => Arc::new(Record { outputs: outputs.clone(), ..Record::clone(record) }),
+            Some(outputs) => Arc::new(Record { outputs: outputs.clone(), uncertain_until, ..Record::clone(record) }),
         }
     };
     given.prior.iter().map(|record| Write::PutRecord(now(record))).collect()

@@ -232,6 +232,9 @@ pub enum JournalEvent {
     UndoFinished {
         /// Which step.
         step: StepId,
+        /// Until when an earlier call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
     },
     /// The step could not be undone.
     UndoFailed {
@@ -239,6 +242,9 @@ pub enum JournalEvent {
         step: StepId,
         /// Why.
         cause: Cause,
+        /// Until when a call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
     },
     /// A person decided how the run goes on.
     Resumed {
@@ -338,7 +344,8 @@ pub enum Write {
     Append(RunId, Entry),
     /// Removes a finished run and its journal.
     DropRun(RunId),
-    /// Replaces what a resource holds of shared things. Infeasible, naming the holders, when more than there is would be held.
+    /// Replaces what a resource holds of shared things. Infeasible, naming the holders, when after all writes of the commit more than
+    /// there is, and more than before, would be held.
     Reserve(ResourceId, Vec<Claim>),
     /// Removes what a resource holds.
     Release(ResourceId),

@@ -17,6 +17,7 @@ use iotorch_core::{
     ApplyError, Clock, Direction, Drivers, Engine, Intent, Limits, Orchestrator, Report, Result, RunOptions,
     model::SliceName,
     orchestrator::{RunFilter, RunSummary},
+    plan::Plan,
     resource::{Outputs, ResourceId, Spec},
     secret::{MemorySecretStore, SecretStore},
     sim::World,
@@ -143,15 +144,20 @@ impl Lab {
     }
 
     /// Applies `intent` in a process that dies at commit number `commits`; true when it did not get that far.
-    pub(crate) async fn apply_and_die(&self, intent: &Intent, commits: usize, cut: Cut, options: RunOptions) -> bool {
+    pub(crate) async fn apply_and_die(&self, intent: &Intent, commits: usize, cut: Cut) -> bool {
+        let plan = self.engine.plan(intent).await.expect("the intent can be planned");
+        self.die_while_applying(plan, commits, cut).await
+    }
+
+    /// Applies a plan in a process that dies at commit number `commits`; true when it did not get that far.
+    pub(crate) async fn die_while_applying(&self, plan: Plan, commits: usize, cut: Cut) -> bool {
         let store = Arc::new(CutStore::new(Arc::clone(&self.store), commits, cut));
         let dead = store.dead();
         let engine = engine(store, &self.secrets, self.clock, &self.drivers);
-        let plan = self.engine.plan(intent).await.expect("the intent can be planned");
         tokio::select! {
             biased;
             () = dead.notified() => false,
-            _ = engine.apply(plan, options) => true,
+            _ = engine.apply(plan, RunOptions::default()) => true,
         }
     }
 

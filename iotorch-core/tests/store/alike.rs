@@ -101,7 +101,7 @@ async fn play(commits: Vec<Vec<Write>>) -> Result<(), TestCaseError> {
 #[test]
 fn both_stores_and_the_file_are_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
     let commits = prop::collection::vec(prop::collection::vec(write(), 1..5), 1..20);
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner.run(&commits, |commits| runtime.block_on(play(commits))).unwrap();

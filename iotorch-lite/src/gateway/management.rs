@@ -14,18 +14,10 @@ use axum::{Json, Router, extract::State, routing::get};
 use redb::WriteTransaction;
 use std::{collections::BTreeMap, sync::Arc};
 
-const PROFILES: Sort = Sort {
-    kind: Kind::Profile,
-    secret: Rule::None,
-    put: state::put_profile,
-    delete: state::delete_profile,
-};
-const DEVICES: Sort = Sort {
-    kind: Kind::Device,
-    secret: Rule::None,
-    put: state::put_device,
-    delete: state::delete_device,
-};
+const PROFILES: Sort =
+    Sort { kind: Kind::Profile, secret: Rule::None, put: state::put_profile, delete: state::delete_profile };
+const DEVICES: Sort =
+    Sort { kind: Kind::Device, secret: Rule::None, put: state::put_device, delete: state::delete_device };
 const EXPORTS: Sort = Sort {
     kind: Kind::Export,
     secret: Rule::Optional(Kept::clear),

@@ -97,7 +97,9 @@ pub(crate) fn put_export(txn: &WriteTransaction, path: &str, object: Object, ado
     match (object.settings::<Export>()?.user_name, &object.secret) {
         (Some(_), None) => return Err(Error::invalid("the object needs a secret")),
         (None, Some(Kept::Clear(secret))) if !secret.contains(':') => {
-            return Err(Error::invalid("without a user name the secret must be one, a colon, and a password"));
+            return Err(Error::invalid(
+                "without a user name the secret must be one, a colon, and a password",
+            ));
         }
         _ => {}
     }

@@ -5,7 +5,8 @@ use iotorch_core::{ApplyError, Error, ErrorKind, plan::Summary};
 use super::*;
 
 fn run(slice: &str, state: RunState) -> RunReport {
-    let root = Error::new(ErrorKind::Unexpected, "last lines:\n  connect to postgres:5432: connection refused");
+    let root =
+        Error::new(ErrorKind::Unexpected, "last lines:\n  connect to postgres:5432: connection refused");
     let pod = Error::new(
         ErrorKind::Unexpected,
         "pod gw-core-metadata-6d4f: container \"metadata\" exits with code 1, 4 times",

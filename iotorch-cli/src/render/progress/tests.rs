@@ -81,7 +81,8 @@ fn waits(resource: &str, reason: &str, attempt: u32) -> Progress {
 fn story(slice: &str) -> Vec<RunEvent> {
     let space = format!("{slice}/edge-1/space");
     let gw = format!("{space}/gw");
-    let refused = Error::new(ErrorKind::Timeout, "gateway \"gw\" did not become ready").with_source("exits with code 1");
+    let refused = Error::new(ErrorKind::Timeout, "gateway \"gw\" did not become ready")
+        .with_source("exits with code 1");
     [
         (0, Progress::RunStarted { plan: plan(slice) }),
         (0, started(&space, false)),
@@ -106,8 +107,11 @@ fn story(slice: &str) -> Vec<RunEvent> {
 #[test]
 fn off_a_terminal_each_change_of_state_is_one_plain_line() {
     let mut board = Board::default();
-    let lines: Vec<String> =
-        story("greenhouse").iter().filter_map(|event| board.take(event)).map(|told| Board::plain_line(&told)).collect();
+    let lines: Vec<String> = story("greenhouse")
+        .iter()
+        .filter_map(|event| board.take(event))
+        .map(|told| Board::plain_line(&told))
+        .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -133,7 +137,10 @@ fn on_a_terminal_finished_steps_stay_and_waiting_is_told_in_words() {
 fn with_several_slices_every_line_names_its_own() {
     let mut board = Board::default();
     for slice in ["greenhouse", "orchard"] {
-        board.take(&RunEvent { run: RunId(slice.len() as u64), ..event(slice, 0, Progress::RunStarted { plan: plan(slice) }) });
+        board.take(&RunEvent {
+            run: RunId(slice.len() as u64),
+            ..event(slice, 0, Progress::RunStarted { plan: plan(slice) })
+        });
     }
     let step = started("orchard/edge-1/space", false);
     board.take(&RunEvent { run: RunId(7), ..event("orchard", 0, step) });

@@ -159,7 +159,12 @@ fn greenhouse() -> SlicePlan {
             "segment",
             serde_json::json!({ "layer": { "access": "nb-iot" }, "endpoints": [] }),
         ),
-        new("greenhouse/network/transport/gw-hub/port/gw", "declared", "port", serde_json::json!({ "part": "gw" })),
+        new(
+            "greenhouse/network/transport/gw-hub/port/gw",
+            "declared",
+            "port",
+            serde_json::json!({ "part": "gw" }),
+        ),
     ];
     let after = |steps: &mut Vec<Step>, step: usize, before: &[u32]| {
         steps[step].after = before.iter().copied().map(StepId).collect();
@@ -239,7 +244,9 @@ fn every_sort_of_change_has_its_sign_and_its_reason() {
             &format!("{app}/export/hub"),
             "lite",
             Change::Update { before: export(), after: export() },
-            Reason::MayBeAffected { by: vec![id("s/cloud-1/space/hub/app/tenant/attachment/gw/credential/2")] },
+            Reason::MayBeAffected {
+                by: vec![id("s/cloud-1/space/hub/app/tenant/attachment/gw/credential/2")],
+            },
         ),
         step(
             &format!("{app}/device/adopted"),

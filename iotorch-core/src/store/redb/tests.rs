@@ -23,13 +23,16 @@ use crate::{
     store::{JournalEvent, Run, RunState},
 };
 
+/// Where something was written, and what.
+type Written = (u64, Vec<u8>);
+
 /// A disk in memory that fails when it is told to. As with a real one, what is read is what was written, and what is there after
 /// a power failure is what was flushed.
 #[derive(Clone, Debug, Default)]
 struct Faulty {
     kept: Arc<InMemoryBackend>,
     durable: Arc<InMemoryBackend>,
-    unflushed: Arc<Mutex<Vec<(u64, Vec<u8>)>>>,
+    unflushed: Arc<Mutex<Vec<Written>>>,
     fault: Arc<Mutex<Option<Fault>>>,
     flushes: Arc<AtomicU64>,
     /// While set, flushes wait.

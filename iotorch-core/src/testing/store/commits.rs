@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     domain::Health,
-    model::{Device, InfrastructureSpec, Location},
+    model::{InfrastructureSpec, Location},
     store::{Seen, Sighting},
     testing::{Outcome, ensure},
 };
@@ -207,18 +207,15 @@ pub(super) async fn commits_at_the_same_time_are_all_done(store: Subject) -> Out
 }
 
 pub(super) async fn numbers_are_read_back_exactly(store: Subject) -> Outcome {
-    // Values that a hasty conversion to decimal and back changes in the last place.
-    let location = Location { latitude: 51.247_684_999_999_995, longitude: -0.100_000_000_000_000_02 };
+    // Values with all the places there are: a hasty conversion to decimal and back changes the last of some.
+    let long: Vec<f64> = (1_u32..200).map(|n| f64::from(n).sqrt() / 7.0).collect();
     let mut edge = (*infrastructure("edge")?).clone();
-    edge.spec.location = Some(location);
+    edge.spec.location = Some(Location { latitude: long[150], longitude: -long[7] });
     edge.spec.settings.insert("large".into(), u64::MAX.into());
-    edge.spec.settings.insert("small".into(), 5e-324.into());
-    edge.spec.settings.insert("third".into(), (1.0_f64 / 3.0).into());
+    edge.spec.settings.insert("small".into(), f64::from_bits(1).into());
+    edge.spec.settings.insert("long".into(), long.into());
     let edge = Arc::new(edge);
     store.commit(vec![Write::PutInfrastructure(Arc::clone(&edge))]).await?;
-    let mut slice = (*document("plant")?).clone();
-    slice.spec.devices = Vec::<Device>::new();
-    store.commit(vec![Write::PutSlice(Arc::new(slice))]).await?;
     let snapshot = store.snapshot().await?;
     ensure!(snapshot.infrastructures.get(&edge.name) == Some(&edge), "a number changed");
     Ok(())

@@ -1,0 +1,181 @@
+//! The host: one directory of spaces, and the gateways and servers in them that run in this process.
+
+use super::{
+    directory::{self, INSTANCE, failed},
+    instance::Instance,
+};
+use futures::future::join_all;
+use iotorch_core::{
+    Error, ErrorKind, Result,
+    resource::{ResourceId, WorkloadSpec},
+    secret::SecretStore,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
+use tokio_util::task::TaskTracker;
+
+/// The gateways and servers in one space, by name.
+pub(super) type Instances = BTreeMap<String, Instance>;
+
+/// Hosts gateways and servers in this process, and remembers them in a directory for the next one.
+///
+/// A directory has one host at a time. The secrets that manage the gateways and servers are not in it: they are fetched
+/// from the store at every start. Dropping the host ends them soon after; [`LocalHost::stop`] returns when all has ended.
+///
+/// # Examples
+/// ```
+/// use iotorch_core::secret::MemorySecretStore;
+/// use iotorch_lite::LocalHost;
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let host = LocalHost::open(dir.path(), Arc::new(MemorySecretStore::default()))?;
+/// assert!(host.resume_hosting().await?.is_empty(), "nothing is there yet");
+///
+/// let second = LocalHost::open(dir.path(), Arc::new(MemorySecretStore::default()));
+/// assert!(second.is_err(), "the directory has a host");
+/// host.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct LocalHost {
+    dir: PathBuf,
+    /// The directory itself, locked.
+    _lock: File,
+    secrets: Arc<dyn SecretStore>,
+    /// By infrastructure and slice.
+    spaces: Mutex<BTreeMap<(String, String), Arc<Turns<Instances>>>>,
+    tasks: TaskTracker,
+}
+
+impl fmt::Debug for LocalHost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("LocalHost").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl LocalHost {
+    /// Takes a directory, which is created where needed. Nothing is started yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when another host has the directory, and [`ErrorKind::Unexpected`] when it cannot be used.
+    pub fn open(dir: impl Into<PathBuf>, secrets: Arc<dyn SecretStore>) -> Result<Arc<Self>> {
+        let dir = dir.into();
+        directory::create(&dir)?;
+        let lock = File::open(&dir).map_err(|error| failed("open", &dir, error))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                Error::new(ErrorKind::Conflict, format!("cannot host from \"{}\"", dir.display()))
+                    .with_source("another process hosts from it")
+            }
+            TryLockError::Error(error) => failed("lock", &dir, error),
+        })?;
+        let (spaces, tasks) = (Mutex::default(), TaskTracker::new());
+        Ok(Arc::new(Self { dir, _lock: lock, secrets, spaces, tasks }))
+    }
+
+    /// Starts everything that the directory holds and that does not run yet, on the ports it had. The answer names each as
+    /// `infrastructure/slice/workload`, with the reason where one cannot start; the others run all the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unexpected`] when the directory cannot be read.
+    pub async fn resume_hosting(self: &Arc<Self>) -> Result<BTreeMap<String, Result<()>>> {
+        let mut resumed = BTreeMap::new();
+        for place in directory::names(&self.dir)? {
+            directory::sweep(&self.dir.join(&place))?;
+            for slice in directory::names(&self.dir.join(&place))? {
+                let space = (place.clone(), slice);
+                let prefix = format!("{}/{}", space.0, space.1);
+                let dir = self.dir.join(&space.0).join(&space.1);
+                let host = Arc::clone(self);
+                let started = self.turn(space, async move |mut instances| {
+                    directory::sweep(&dir)?;
+                    let names =
+                        directory::names(&dir)?.into_iter().filter(|name| !instances.contains_key(name));
+                    let starts = names.map(|name| host.start_again(dir.join(&name), name));
+                    let mut results = Vec::new();
+                    for (name, started) in join_all(starts).await {
+                        let result = started
+                            .map(|instance| instances.entry(name.clone()).or_insert(instance).failure());
+                        results.push((name, result.and_then(|failure| failure.map_or(Ok(()), Err))));
+                    }
+                    Ok(results)
+                });
+                let named =
+                    started.await?.into_iter().map(|(name, result)| (format!("{prefix}/{name}"), result));
+                resumed.extend(named);
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Starts what a directory holds.
+    pub(super) async fn start_again(&self, dir: PathBuf, name: String) -> (String, Result<Instance>) {
+        let spec = INSTANCE.read(&dir).and_then(|marked| {
+            let nothing = || failed("start", &dir, format!("there is no {}", INSTANCE.file));
+            marked.ok_or_else(nothing)?.spec::<WorkloadSpec>().map_err(|error| failed("read", &dir, error))
+        });
+        match spec {
+            Ok(spec) => (name, Ok(Instance::start(&dir, spec, &*self.secrets).await)),
+            Err(error) => (name, Err(error)),
+        }
+    }
+
+    /// Ends everything: when it returns, all ports and files are free, and what was acknowledged is on disk. Nothing can be
+    /// started after it.
+    pub async fn stop(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        let spaces: Vec<_> = self.spaces().values().map(Arc::clone).collect();
+        for space in spaces {
+            let instances = std::mem::take(&mut *space.lock().await);
+            join_all(instances.into_values().map(Instance::stop)).await;
+        }
+    }
+
+    pub(super) fn secrets(&self) -> &dyn SecretStore {
+        &*self.secrets
+    }
+
+    /// The directory of the space that `id` is or lives in.
+    pub(super) fn space_dir(&self, id: &ResourceId) -> PathBuf {
+        self.dir.join(id.place()).join(id.slice())
+    }
+
+    /// Takes a turn at the space that `id` is or lives in: one after the other, and to the end once begun, even if the caller
+    /// goes away in the middle. A caller that goes away while it waits changes nothing.
+    pub(super) async fn turn<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        (place, slice): (String, String),
+        work: impl FnOnce(OwnedMutexGuard<Instances>) -> F,
+    ) -> Result<T> {
+        let space = Arc::clone(self.spaces().entry((place, slice)).or_default());
+        let instances = space.lock_owned().await;
+        if self.tasks.is_closed() {
+            let what = format!("cannot host from \"{}\"", self.dir.display());
+            return Err(Error::new(ErrorKind::Unavailable, what).with_source("the host has stopped"));
+        }
+        let done = self.tasks.spawn(work(instances)).await;
+        done.map_err(|error| Error::new(ErrorKind::Unexpected, "cannot finish a step").with_source(error))?
+    }
+
+    /// Removes the directory of an infrastructure that has no space left.
+    pub(super) fn tidy(&self, space: &Path) {
+        if let Some(place) = space.parent().filter(|place| *place != self.dir) {
+            // One that is not empty stays.
+            let _ = std::fs::remove_dir(place);
+        }
+    }
+
+    fn spaces(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Arc<Turns<Instances>>>> {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
