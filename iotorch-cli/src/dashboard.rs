@@ -189,7 +189,9 @@ impl<'a> Dashboard<'a> {
                 news.push(format!("{}: {} = {}", message.slice, message.record.name, value(&message.record)));
             }
         }
-        let is_time = !self.last.is_empty() || self.slices.is_empty() || self.since.elapsed() > FIRST_TABLE;
+        // With rates and readings, or without them when they do not come.
+        let is_full = !self.last.is_empty() && self.counts.values().all(|count| count.rate.is_some());
+        let is_time = is_full || self.slices.is_empty() || self.since.elapsed() > FIRST_TABLE;
         if !self.told.table && is_time {
             self.told.table = true;
             return self.screen.result(table(&self.rows(), &self.last, now, &zone));

@@ -13,10 +13,7 @@ use iotorch_core::{
     model::{Documents, Source},
 };
 
-use crate::{
-    failure::{Result, cannot},
-    installation::{self, Session},
-};
+use crate::failure::{Result, cannot};
 
 /// The endings of the files that a directory is read for.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
@@ -72,13 +69,6 @@ impl Files {
 pub(crate) fn wish(documents: Documents) -> Intent {
     let (infrastructures, slices) = documents.into_parts();
     Intent { infrastructures, slices, ..Intent::default() }
-}
-
-/// Checks documents against the drivers there are and the infrastructures that the installation knows.
-pub(crate) async fn check(documents: &Documents, session: &Session) -> Result<()> {
-    let known = session.orchestrator().infrastructures().await?;
-    let known = known.into_iter().map(|infrastructure| infrastructure.name).collect();
-    Ok(documents.check(&installation::drivers(), &known)?)
 }
 
 fn read_file(path: &Path) -> Result<Source> {

@@ -10,18 +10,20 @@ use std::{
 
 use async_trait::async_trait;
 use iotorch_core::{
-    Drivers, Engine, Error, ErrorKind, Orchestrator,
-    declared::DeclaredDriver,
+    Engine, Error, ErrorKind, Orchestrator,
+    model::Documents,
     observer::Observer,
     secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
     store::{self, RedbStore, Store},
 };
+use iotorch_lite::LocalHost;
 use tokio::time::Instant;
 
 use crate::{
+    check::{check, drivers},
     cli::Setting,
     events::Hub,
-    failure::{Failure, Result, cannot},
+    failure::{Result, cannot},
     remote::{Attachment, RemoteOrchestrator},
     serve::{Archive, Server, Service},
     wire::{Holder, SOCKET},
@@ -122,19 +124,25 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self> {
         let secrets = secrets(setting, directory)?;
-        let host = LocalHost::open(directory.join(LOCAL), Arc::clone(&secrets)).map_err(Failure::from)?;
+        let host = LocalHost::open(directory.join(LOCAL), Arc::clone(&secrets))?;
         let store: Arc<dyn Store> = Arc::new(store);
         let engine = Engine::builder()
             .store(Arc::clone(&store))
             .secrets(Arc::clone(&secrets))
-            .drivers(hosted(&host))
+            .drivers(drivers(Arc::clone(&host)))
             .observer(Arc::new(events.clone()) as Arc<dyn Observer>)
             .build();
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
         let archive: Arc<dyn Archive> = Arc::new(StoreArchive(store));
         let (hosts, stays) = (purpose != Purpose::Look, purpose == Purpose::Host);
         if hosts {
-            host.resume_hosting().await?;
+            for (name, resumed) in host.resume_hosting().await? {
+                if let Err(error) = resumed {
+                    setting
+                        .screen
+                        .complain(format!("warning: cannot host {name} again: {}", error.to_cause()));
+                }
+            }
         }
         let holder =
             Holder { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), hosts, stays };
@@ -174,6 +182,11 @@ impl Session {
     /// The events of the runs that this process asked for; those of all runs where it holds the store.
     pub(crate) const fn events(&self) -> &Hub {
         &self.events
+    }
+
+    /// Checks documents together with what the installation knows.
+    pub(crate) async fn check(&self, documents: &Documents) -> Result<()> {
+        check(documents, self.orchestrator.infrastructures().await?).await
     }
 
     /// The values of secrets.
@@ -272,26 +285,4 @@ impl Archive for StoreArchive {
         serde_json::to_value(&export)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot write the state").with_source(error))
     }
-}
-
-/// The drivers of this command, to check documents with; they host nothing.
-pub(crate) fn drivers() -> Drivers {
-    Drivers::default().with(DeclaredDriver)
-}
-
-/// The drivers of this command, with `local` in this process.
-fn hosted(_: &Arc<LocalHost>) -> Drivers {
-    drivers()
-}
-
-/// Interim.
-pub(crate) struct LocalHost;
-impl LocalHost {
-    fn open(_: PathBuf, _: Arc<dyn SecretStore>) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self))
-    }
-    async fn resume_hosting(&self) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn stop(&self) {}
 }

@@ -1,4 +1,6 @@
-//! The command as a person types it: what needs no engine.
+//! The command as a person types it, without anything hosted.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     path::Path,

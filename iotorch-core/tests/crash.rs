@@ -39,7 +39,11 @@ async fn reference(case: &Case) -> (Specs, String) {
     let mut again = case.goal.clone();
     again.delete.clear();
     again.rotate.clear();
-    assert!(lab.engine.plan(&again).await.unwrap().is_empty(), "{}: a plan after the apply is not empty", case.name);
+    assert!(
+        lab.engine.plan(&again).await.unwrap().is_empty(),
+        "{}: a plan after the apply is not empty",
+        case.name
+    );
     (lab.specs(), last)
 }
 
@@ -50,7 +54,8 @@ async fn recover(case: &Case, lab: &mut Lab, target: &Specs, start: &Specs) {
     // A fault can hit the resumed run too; then it is resumed once more, without one.
     for _ in 0..2 {
         for run in lab.open_runs().await {
-            let direction = if run.state == RunState::Paused { Direction::Rollback } else { Direction::Policy };
+            let direction =
+                if run.state == RunState::Paused { Direction::Rollback } else { Direction::Policy };
             let ended = lab.engine.resume(run.id, direction, RunOptions::default()).await;
             let report = ended.unwrap_or_else(|failed| failed.report);
             match report.runs[0].state {

@@ -10,8 +10,8 @@ use iotorch_core::{
     Domain, Driver, DriverInfo, Drivers, Error, ErrorKind, Issue, Serves, Target,
     declared::DeclaredDriver,
     model::{
-        Device, DocumentKey, Documents, Gateway, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problems,
-        Slice, SliceSpec, Source, Tier, schema,
+        Device, DocumentKey, Documents, Gateway, Infrastructure, InfrastructureSpec, MAX_SOURCE, Problem,
+        Problems, Slice, SliceSpec, Source, Tier, schema,
     },
     resource::{Role, Spec},
 };
@@ -65,8 +65,10 @@ fn every_fault_of_a_broken_document_is_named_with_its_place_and_the_way_out() {
 }
 
 #[test]
-fn good_documents_are_read_without_a_word() {
-    for (name, text) in files("good") {
+fn good_documents_are_read_without_a_word_whatever_ends_their_lines() {
+    let unix = files("good").into_iter();
+    let dos = files("good").into_iter().map(|(name, text)| (name, text.replace('\n', "\r\n")));
+    for (name, text) in unix.chain(dos) {
         if let Err(problems) = read(&name, text) {
             panic!("{}", problems.render());
         }
@@ -118,6 +120,11 @@ fn a_fault_found_later_is_placed_at_as_much_of_its_pointer_as_was_written() {
         assert_eq!((problem.line(), problem.column()), place, "{pointer}");
         assert!(problem.source().text()[problem.span()].starts_with(marked), "{pointer}");
     }
+    let found = ["/spec/servers", "/spec/gateways"]
+        .map(|pointer| documents.problem(&key, pointer, "wrong", None).unwrap());
+    let lines = Problems::of(found).unwrap().iter().map(Problem::line).collect::<Vec<_>>();
+    assert_eq!(lines, [8, 13]);
+    assert!(Problems::of([]).is_none());
     let other = DocumentKey::Slice("carpark".parse().unwrap());
     assert!(documents.problem(&other, "", "wrong", None).is_none());
 }
@@ -305,8 +312,8 @@ fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, Vec<u8>)>> 
     let piece = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..4),
         prop::sample::select(vec![
-            "\n", "\t", "  ", "- ", ": ", "{", "}", "[", "]", "*a", "&a ", "!!str ", "? ", "---\n", "|\n",
-            "\"", "'", "#", "<<: ", "\u{feff}", "0", "é"
+            "\n", "\t", "\r", "\r\n", "  ", "- ", ": ", "{", "}", "[", "]", "*a", "&a ", "!!str ", "? ",
+            "---\n", "|\n", "\"", "'", "#", "<<: ", "\u{feff}", "0", "é"
         ])
         .prop_map(|piece| piece.as_bytes().to_vec()),
     ];

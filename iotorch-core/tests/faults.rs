@@ -33,7 +33,8 @@ struct Met {
 async fn live(seed: u64) -> Met {
     let mut random = StdRng::seed_from_u64(seed);
     let mut met = Met::default();
-    let policy = [FailurePolicy::Rollback, FailurePolicy::Pause, FailurePolicy::Keep][random.random_range(0..3)];
+    let policy =
+        [FailurePolicy::Rollback, FailurePolicy::Pause, FailurePolicy::Keep][random.random_range(0..3)];
     let mut cases = corpus::cases(policy);
     let mut case = cases.swap_remove(random.random_range(0..cases.len()));
     if random.random_bool(0.3) {
@@ -95,7 +96,9 @@ async fn live(seed: u64) -> Met {
     let known = lab.engine.slices().await.unwrap();
     goal.delete.retain(|slice| known.contains(slice));
     goal.rotate.clear();
-    lab.plan_and_apply(&goal).await.unwrap_or_else(|failed| panic!("the goal is not reached: {:?}", failed.error));
+    lab.plan_and_apply(&goal)
+        .await
+        .unwrap_or_else(|failed| panic!("the goal is not reached: {:?}", failed.error));
     let mut again = goal.clone();
     again.delete.clear();
     assert!(lab.engine.plan(&again).await.unwrap().is_empty(), "the plan after an apply is not empty");
@@ -140,7 +143,9 @@ fn ten_thousand_seeds_of_faults_and_crashes_leave_nothing_orphaned() {
     let sum = |of: fn(&Met) -> u64| totals.iter().map(of).sum::<u64>();
     let (crashes, rolled_back, stuck, succeeded) =
         (sum(|met| met.crashes), sum(|met| met.rolled_back), sum(|met| met.stuck), sum(|met| met.succeeded));
-    eprintln!("{crashes} crashes; resumed to: {succeeded} succeeded, {rolled_back} rolled back, {stuck} stuck for a while");
+    eprintln!(
+        "{crashes} crashes; resumed to: {succeeded} succeeded, {rolled_back} rolled back, {stuck} stuck for a while"
+    );
     // The seeds must reach what they are for.
     if only.is_none() {
         assert!(crashes > 1_000 && rolled_back > 100 && stuck > 10 && succeeded > 100);

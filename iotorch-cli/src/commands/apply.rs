@@ -109,7 +109,7 @@ pub(crate) async fn exec(args: ApplyArgs, setting: &Setting) -> Result<Exit> {
     let slices: String = args.slices.iter().map(|slice| format!(" {slice}")).collect();
     let again = format!("iotorch apply{slices}{}", args.files.typed());
     installation::with(setting, Purpose::Look, async |session| {
-        input::check(&documents, session).await?;
+        session.check(&documents).await?;
         let wish = input::wish(documents);
         let intent = Intent { reconcile: args.slices, allow_replace: args.allow_replace, ..wish };
         let plan = session.orchestrator().plan(&intent).await?;

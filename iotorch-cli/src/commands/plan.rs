@@ -57,7 +57,7 @@ pub(crate) async fn exec(args: PlanArgs, setting: &Setting) -> Result<Exit> {
     }
     let documents = args.files.read()?;
     let plan = installation::with(setting, Purpose::Look, async |session| {
-        input::check(&documents, session).await?;
+        session.check(&documents).await?;
         let wish = input::wish(documents);
         let intent = Intent { reconcile: args.slices.clone(), allow_replace: args.allow_replace, ..wish };
         Ok(session.orchestrator().plan(&intent).await?)

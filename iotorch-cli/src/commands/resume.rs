@@ -64,6 +64,9 @@ impl From<Way> for Direction {
 pub(crate) async fn exec(args: ResumeArgs, setting: &Setting) -> Result<Exit> {
     installation::with(setting, Purpose::End, async |session| {
         let runs = if args.runs.is_empty() { open_runs(session).await? } else { args.runs };
+        if runs.is_empty() {
+            setting.screen.note("no run is open");
+        }
         let interrupt = Interrupt::watch(&setting.screen, STOPPING)?;
         let follower = Follower::start(&setting.screen, session.events());
         let result = resume(session, runs, args.direction.into(), interrupt.token()).await;

@@ -65,7 +65,7 @@ async fn work(
     follower: &Follower,
     stop: &CancellationToken,
 ) -> Result<Exit> {
-    input::check(&documents, session).await?;
+    session.check(&documents).await?;
     end_open_runs(session, setting, stop).await?;
     let wish = input::wish(documents);
     let intent = Intent { allow_replace: args.allow_replace, ..wish };

@@ -4,10 +4,11 @@ use clap::Args;
 use iotorch_core::model::Documents;
 
 use crate::{
+    check::check,
     cli::Setting,
     exit::Exit,
     failure::Result,
-    input::{self, Files},
+    input::Files,
     installation::{self, Purpose, STORE},
     screen::Format,
 };
@@ -31,10 +32,9 @@ pub(crate) async fn exec(args: ValidateArgs, setting: &Setting) -> Result<Exit> 
     let documents = args.files.read()?;
     // Without a store nothing is known, and checking documents is no reason to make one.
     if setting.state().is_ok_and(|state| state.join(STORE).exists()) {
-        installation::with(setting, Purpose::Look, async |session| input::check(&documents, session).await)
-            .await?;
+        installation::with(setting, Purpose::Look, async |session| session.check(&documents).await).await?;
     } else {
-        documents.check(&installation::drivers(), &std::collections::BTreeSet::new())?;
+        check(&documents, Vec::new()).await?;
     }
     tell(&documents, setting)
 }

@@ -118,7 +118,7 @@ async fn every_question_gets_the_same_answer_through_the_socket() {
     assert_eq!(remote.holder().pid, 42);
     assert_eq!(remote.plan(&intent).await.unwrap(), empty_plan(&["greenhouse"]));
     assert!(remote.runs(&filter).await.unwrap().is_empty());
-    assert_eq!(remote.slices().await.unwrap(), [name.clone()]);
+    assert_eq!(remote.slices().await.unwrap(), std::slice::from_ref(&name));
     assert_eq!(remote.status(&name).await.unwrap(), slice("greenhouse", Condition::Ready));
     assert_eq!(remote.document(&name).await.unwrap(), None);
     assert!(remote.infrastructures().await.unwrap().is_empty());

@@ -70,7 +70,9 @@ fn run_failed(title: &str, error: &Cause, run: &RunReport, again: Option<&str>, 
         if !chain.is_empty() {
             rows.push(("cause", chain));
         }
-        rows.extend(cause.context.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        let said = |key: &str| ["step", "slice", "run"].contains(&key);
+        let facts = cause.context.iter().filter(|(key, _)| !said(key));
+        rows.extend(facts.map(|(key, value)| (key.as_str(), value.clone())));
         rows.push(("since", time::hms(*after)));
     }
     rows.push(("done", outcome(run)));

@@ -23,10 +23,12 @@ pub(crate) fn clock(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String 
     then.strftime(form).to_string()
 }
 
-/// A duration as short as it can be told: `0.1s`, `12s`, `3m 05s`, `2h 05m`.
+/// A duration as short as it can be told: `12ms`, `0.1s`, `12s`, `3m 05s`, `2h 05m`.
 pub(crate) fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
+        0 if duration < Duration::from_millis(1) => "<1ms".into(),
+        0 if duration < Duration::from_millis(100) => format!("{}ms", duration.as_millis()),
         ..10 => format!("{:.1}s", duration.as_secs_f64()),
         10..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
@@ -73,8 +75,14 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let cases =
-            [(100, "0.1s"), (7_240, "7.2s"), (41_000, "41s"), (65_000, "1m 05s"), (7_500_000, "2h 05m")];
+        let cases = [
+            (7, "7ms"),
+            (100, "0.1s"),
+            (7_240, "7.2s"),
+            (41_000, "41s"),
+            (65_000, "1m 05s"),
+            (7_500_000, "2h 05m"),
+        ];
         for (millis, words) in cases {
             assert_eq!(short(Duration::from_millis(millis)), words);
         }

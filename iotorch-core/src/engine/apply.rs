@@ -39,13 +39,17 @@ impl Engine {
         if plan.format != PLAN_FORMAT {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("cannot apply the plan: it has format {}, this version applies format {PLAN_FORMAT}", plan.format),
+                format!(
+                    "cannot apply the plan: it has format {}, this version applies format {PLAN_FORMAT}",
+                    plan.format
+                ),
             )
             .with_help("plan again with this version"));
         }
         let snapshot = self.shared.store.snapshot().await?;
         let mut infrastructures = snapshot.infrastructures.clone();
-        infrastructures.extend(plan.infrastructures.iter().map(|place| (place.name.clone(), Arc::clone(place))));
+        infrastructures
+            .extend(plan.infrastructures.iter().map(|place| (place.name.clone(), Arc::clone(place))));
         self.shared.connections.update(&infrastructures);
         let mut prepared = Vec::with_capacity(plan.slices.len());
         for slice in plan.slices.into_iter().filter(|slice| !slice.is_empty()) {
@@ -71,14 +75,17 @@ impl Engine {
         for step in &plan.steps {
             let root = step.resource.scope();
             // What was never made cannot be asked, but a space or a segment can be there without a record.
-            if root == step.resource && !scopes.iter().any(|(_, scope)| scope.root == root) && step.change.before().is_none() {
+            if root == step.resource && !scopes.iter().any(|(_, scope)| scope.root == root) {
                 scopes.extend(crate::plan::fresh_scope(&step.driver, &root));
             }
         }
         for (_, scope) in &mut scopes {
-            scope.known.extend(plan.steps.iter().map(|step| &step.resource).filter(|id| id.scope() == scope.root).cloned());
+            scope.known.extend(
+                plan.steps.iter().map(|step| &step.resource).filter(|id| id.scope() == scope.root).cloned(),
+            );
         }
-        let needed = |root: &ResourceId| plan.base.keys().any(|touched| touched == root || root.contains(touched));
+        let needed =
+            |root: &ResourceId| plan.base.keys().any(|touched| touched == root || root.contains(touched));
         scopes.retain(|(_, scope)| needed(&scope.root));
         let seen = self.observe(scopes).await;
         moved(&plan.base, state, &seen)?;
@@ -92,7 +99,8 @@ impl Engine {
         if plan.steps.is_empty() {
             return self.store_document(&plan).await;
         }
-        let run = Arc::new(Run { format: RUN_FORMAT, id: self.shared.store.allocate_run(), plan, started_at });
+        let run =
+            Arc::new(Run { format: RUN_FORMAT, id: self.shared.store.allocate_run(), plan, started_at });
         let mut writes = vec![Write::OpenRun(Arc::clone(&run))];
         for (holder, wanted) in &run.plan.claims {
             let mut claims = wanted.clone();
@@ -134,7 +142,12 @@ impl Engine {
         })
     }
 
-    pub(super) async fn resume_run(&self, id: RunId, direction: Direction, options: RunOptions) -> Result<Report, ApplyError> {
+    pub(super) async fn resume_run(
+        &self,
+        id: RunId,
+        direction: Direction,
+        options: RunOptions,
+    ) -> Result<Report, ApplyError> {
         let mut runs = JoinSet::new();
         let engine = self.clone();
         runs.spawn(async move { engine.resume_slice(id, direction, &options).await });
@@ -145,13 +158,17 @@ impl Engine {
         let refused = |kind, why: &str| Error::new(kind, format!("cannot resume run {id}: {why}"));
         self.connect().await?;
         let row = self.shared.store.run(id).await?.ok_or_else(|| {
-            refused(ErrorKind::NotFound, "there is no such run").with_help("iotorch runs lists those that are kept")
+            refused(ErrorKind::NotFound, "there is no such run")
+                .with_help("iotorch runs lists those that are kept")
         })?;
         if !row.status.state.is_open() {
             return Err(refused(ErrorKind::Conflict, &format!("it is over ({})", row.status.state)));
         }
         if row.run.format > RUN_FORMAT {
-            return Err(refused(ErrorKind::Unsupported, &format!("it was begun by a newer version (format {})", row.run.format)));
+            return Err(refused(
+                ErrorKind::Unsupported,
+                &format!("it was begun by a newer version (format {})", row.run.format),
+            ));
         }
         if row.status.state == RunState::Paused && direction == Direction::Policy {
             return Err(refused(ErrorKind::Conflict, "it is paused and waits for a decision")
@@ -187,7 +204,8 @@ impl Engine {
         }
         let finished = self.shared.store.finished(&ended.run.plan.slice).await?;
         let surplus = finished.len().saturating_sub(self.shared.limits.history);
-        let age = jiff::SignedDuration::try_from(self.shared.limits.history_age).unwrap_or(jiff::SignedDuration::MAX);
+        let age = jiff::SignedDuration::try_from(self.shared.limits.history_age)
+            .unwrap_or(jiff::SignedDuration::MAX);
         let now = self.shared.clock.now();
         let is_old = |ended: jiff::Timestamp| now.duration_since(ended) > age;
         let numbered = finished.into_iter().enumerate();
@@ -206,7 +224,10 @@ impl Engine {
             match joined {
                 Ok(Ok(run)) => report.runs.push(run),
                 Ok(Err(error)) => broken = broken.or(Some(error)),
-                Err(died) => broken = broken.or_else(|| Some(Error::new(ErrorKind::Unexpected, "a run died").with_source(died))),
+                Err(died) => {
+                    broken = broken
+                        .or_else(|| Some(Error::new(ErrorKind::Unexpected, "a run died").with_source(died)))
+                }
             }
         }
         report.runs.sort_by(|a, b| a.slice.cmp(&b.slice));
@@ -230,7 +251,9 @@ impl Engine {
                 crate::saga::StepState::Done => match &step.change {
                     Change::Create { .. } => done.create += 1,
                     Change::Update { .. } => done.change += 1,
-                    Change::Delete { .. } => done.delete += if step.phase == Phase::Reap { 1 + step.takes_along.len() } else { 1 },
+                    Change::Delete { .. } => {
+                        done.delete += if step.phase == Phase::Reap { 1 + step.takes_along.len() } else { 1 }
+                    }
                 },
                 _ => {}
             }
@@ -256,8 +279,11 @@ impl Engine {
 }
 
 fn open_run(plan: &SlicePlan, run: RunId) -> Error {
-    Error::new(ErrorKind::Conflict, format!("cannot apply to slice \"{}\": its run {run} is open", plan.slice))
-        .with_help(format!("end it first: iotorch resume {run} --continue, --rollback or --abandon"))
+    Error::new(
+        ErrorKind::Conflict,
+        format!("cannot apply to slice \"{}\": its run {run} is open", plan.slice),
+    )
+    .with_help(format!("end it first: iotorch resume {run} --continue, --rollback or --abandon"))
 }
 
 /// What a person is told of a run that did not succeed.
@@ -268,15 +294,22 @@ fn failure(run: &RunReport) -> Error {
         (Some(failure), _) => failure.cause.kind,
         (None, _) => ErrorKind::Unexpected,
     };
-    let error = Error::new(kind, format!("cannot bring slice \"{}\" to what is wanted: run {} is {}", run.slice, run.run, run.state));
-    let error = match run.state {
-        RunState::Interrupted | RunState::Waiting => {
-            error.with_help(format!("go on with: iotorch resume {} --continue, or undo it with --rollback", run.run))
-        }
-        RunState::Paused => error.with_help(format!("decide: iotorch resume {} --continue, --rollback or --abandon", run.run)),
-        RunState::Stuck => error.with_help(format!("mend what is named as left behind, then: iotorch resume {}", run.run)),
-        _ => error,
-    };
+    let error = Error::new(
+        kind,
+        format!("cannot bring slice \"{}\" to what is wanted: run {} is {}", run.slice, run.run, run.state),
+    );
+    let error =
+        match run.state {
+            RunState::Interrupted | RunState::Waiting => error.with_help(format!(
+                "go on with: iotorch resume {} --continue, or undo it with --rollback",
+                run.run
+            )),
+            RunState::Paused => error
+                .with_help(format!("decide: iotorch resume {} --continue, --rollback or --abandon", run.run)),
+            RunState::Stuck => error
+                .with_help(format!("mend what is named as left behind, then: iotorch resume {}", run.run)),
+            _ => error,
+        };
     match &run.failure {
         Some(failure) => error.with_source(Error::from(failure.cause.clone())),
         None => error,

@@ -74,14 +74,26 @@ impl Connections {
         if known.infrastructures == *infrastructures {
             return;
         }
-        let changed = |name: &InfrastructureName| known.infrastructures.get(name) != infrastructures.get(name);
-        let stale: Vec<_> = known.infrastructures.keys().chain(infrastructures.keys()).filter(|name| changed(name)).cloned().collect();
-        known.domains.retain(|(_, location), _| !matches!(location, Location::Infrastructure(name) if stale.contains(name)));
+        let changed =
+            |name: &InfrastructureName| known.infrastructures.get(name) != infrastructures.get(name);
+        let stale: Vec<_> = known
+            .infrastructures
+            .keys()
+            .chain(infrastructures.keys())
+            .filter(|name| changed(name))
+            .cloned()
+            .collect();
+        known.domains.retain(
+            |(_, location), _| !matches!(location, Location::Infrastructure(name) if stale.contains(name)),
+        );
         known.places.retain(|name, _| !stale.contains(name));
         known.infrastructures.clone_from(infrastructures);
         for (name, infrastructure) in infrastructures {
             if !known.places.contains_key(name)
-                && let Ok(place) = self.drivers.find(&infrastructure.spec.driver).and_then(|driver| driver.place(infrastructure))
+                && let Ok(place) = self
+                    .drivers
+                    .find(&infrastructure.spec.driver)
+                    .and_then(|driver| driver.place(infrastructure))
             {
                 known.places.insert(name.clone(), place);
             }
@@ -108,7 +120,10 @@ impl Connections {
         let infrastructure = known.infrastructures.get(name).cloned();
         drop(known);
         let infrastructure = infrastructure.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("cannot reach infrastructure \"{name}\": there is none of that name"))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("cannot reach infrastructure \"{name}\": there is none of that name"),
+            )
         })?;
         self.drivers.find(&infrastructure.spec.driver)?.place(&infrastructure)
     }
@@ -124,8 +139,11 @@ impl Connections {
         let target = match &key.1 {
             Location::Infrastructure(name) => {
                 let infrastructure = known.infrastructures.get(name).ok_or_else(|| {
-                    Error::new(ErrorKind::NotFound, format!("cannot reach \"{id}\": there is no infrastructure \"{name}\""))
-                        .with_help("add its document again, or forget what was on it: iotorch forget")
+                    Error::new(
+                        ErrorKind::NotFound,
+                        format!("cannot reach \"{id}\": there is no infrastructure \"{name}\""),
+                    )
+                    .with_help("add its document again, or forget what was on it: iotorch forget")
                 })?;
                 Target::Infrastructure(Infrastructure::clone(infrastructure))
             }

@@ -23,6 +23,8 @@ pub struct Limits {
     pub first_pause: Duration,
     /// The longest pause between attempts.
     pub longest_pause: Duration,
+    /// The longest pause before something that is not ready is asked again.
+    pub longest_ready_pause: Duration,
     /// How many finished runs of a slice are kept as history.
     pub history: usize,
     /// How long finished runs are kept at most.
@@ -40,6 +42,7 @@ impl Default for Limits {
             attempts: 5,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
+            longest_ready_pause: Duration::from_secs(1),
             history: 20,
             history_age: Duration::from_secs(90 * 24 * 3600),
         }
@@ -59,7 +62,8 @@ impl Limits {
     /// The pause after `attempt` attempts.
     #[must_use]
     pub fn pause(&self, attempt: u32) -> Duration {
-        let doubled = self.first_pause.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first_pause.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
         doubled.min(self.longest_pause)
     }
 }

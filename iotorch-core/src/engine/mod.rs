@@ -155,7 +155,12 @@ impl EngineBuilder<Arc<dyn Store>, Arc<dyn SecretStore>> {
             limits: self.limits,
             clock: self.clock.unwrap_or_else(Clock::system),
         };
-        Engine { shared: Arc::new(shared), drivers: self.drivers, placer: self.placer, at_work: Arc::default() }
+        Engine {
+            shared: Arc::new(shared),
+            drivers: self.drivers,
+            placer: self.placer,
+            at_work: Arc::default(),
+        }
     }
 }
 
@@ -184,8 +189,11 @@ impl Engine {
     fn take(&self, slice: &SliceName) -> Result<AtWork> {
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         if !at_work.insert(slice.clone()) {
-            return Err(Error::new(ErrorKind::Conflict, format!("cannot work on slice \"{slice}\": another run is under way"))
-                .with_help("wait until it ends; iotorch runs shows it"));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("cannot work on slice \"{slice}\": another run is under way"),
+            )
+            .with_help("wait until it ends; iotorch runs shows it"));
         }
         Ok(AtWork { slice: slice.clone(), at_work: Arc::clone(&self.at_work) })
     }
@@ -224,14 +232,20 @@ impl Orchestrator for Engine {
         self.apply_plan(plan, options).await
     }
 
-    async fn resume(&self, run: RunId, direction: Direction, options: RunOptions) -> Result<Report, ApplyError> {
+    async fn resume(
+        &self,
+        run: RunId,
+        direction: Direction,
+        options: RunOptions,
+    ) -> Result<Report, ApplyError> {
         self.resume_run(run, direction, options).await
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunSummary>> {
         let rows = self.shared.store.runs().await?;
         let wanted = rows.into_iter().filter(|row| {
-            filter.slice.as_ref().is_none_or(|slice| row.run.plan.slice == *slice) && (!filter.open || row.status.state.is_open())
+            filter.slice.as_ref().is_none_or(|slice| row.run.plan.slice == *slice)
+                && (!filter.open || row.status.state.is_open())
         });
         let summaries = wanted.map(|row| RunSummary {
             id: row.run.id,
@@ -296,7 +310,9 @@ impl Orchestrator for Engine {
         writes.push(Write::DropInfrastructure(infrastructure.clone()));
         self.shared.store.commit(writes).await?;
         let records = snapshot.slices.values().flat_map(|state| state.records.values());
-        for secret in records.filter(|record| ids.contains(&record.id)).filter_map(|record| minted(&record.spec)) {
+        for secret in
+            records.filter(|record| ids.contains(&record.id)).filter_map(|record| minted(&record.spec))
+        {
             self.shared.secrets.remove(secret).await?;
         }
         self.connect().await?;

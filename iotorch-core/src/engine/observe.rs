@@ -19,7 +19,8 @@ impl Engine {
     /// Looks at `scopes`. Applications come after the workloads they live in: one whose workload is absent or unknown is not asked.
     pub(super) async fn observe(&self, scopes: Vec<(DriverName, Scope)>) -> Observations {
         let mut seen = Observations::default();
-        let inside = |scope: &Scope| scope.root.kind() == KindName::Application && scope.root.host().is_some();
+        let inside =
+            |scope: &Scope| scope.root.kind() == KindName::Application && scope.root.host().is_some();
         let (later, first): (Vec<_>, Vec<_>) = scopes.into_iter().partition(|(_, scope)| inside(scope));
         self.observe_all(first, &mut seen).await;
         let askable = |scope: &Scope| {
@@ -54,7 +55,10 @@ impl Engine {
         };
         match tokio::time::timeout_at(cx.deadline, look).await {
             Ok(contents) => Ok(contents?.into_iter().collect()),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, format!("cannot observe \"{}\": no answer in time", scope.root))),
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("cannot observe \"{}\": no answer in time", scope.root),
+            )),
         }
     }
 

@@ -41,7 +41,9 @@ impl Engine {
             }
         }
         check_removed(intent, &snapshot, &slices)?;
-        let changed = |place: &&Infrastructure| snapshot.infrastructures.get(&place.name).map(AsRef::as_ref) != Some(*place);
+        let changed = |place: &&Infrastructure| {
+            snapshot.infrastructures.get(&place.name).map(AsRef::as_ref) != Some(*place)
+        };
         Ok(Plan {
             format: PLAN_FORMAT,
             infrastructures: intent.infrastructures.iter().filter(changed).cloned().map(Arc::new).collect(),
@@ -71,7 +73,12 @@ impl Engine {
         let looks = infrastructures.keys().map(|name| async move {
             let look = async { self.shared.connections.place(name)?.survey().await };
             let facts = tokio::time::timeout(self.shared.limits.observe_deadline, look).await;
-            let late = || Error::new(ErrorKind::Unavailable, format!("cannot survey infrastructure \"{name}\": no answer in time"));
+            let late = || {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("cannot survey infrastructure \"{name}\": no answer in time"),
+                )
+            };
             let facts: Result<Facts> = facts.unwrap_or_else(|_| Err(late()));
             (name.clone(), facts.map_err(|error| error.to_cause()))
         });
@@ -81,7 +88,8 @@ impl Engine {
 
 fn merged(intent: &Intent, snapshot: &Snapshot) -> BTreeMap<InfrastructureName, Arc<Infrastructure>> {
     let mut infrastructures = snapshot.infrastructures.clone();
-    infrastructures.extend(intent.infrastructures.iter().map(|place| (place.name.clone(), Arc::new(place.clone()))));
+    infrastructures
+        .extend(intent.infrastructures.iter().map(|place| (place.name.clone(), Arc::new(place.clone()))));
     infrastructures
 }
 
@@ -114,7 +122,8 @@ fn targets(intent: &Intent, snapshot: &Snapshot) -> Result<Targets> {
 /// Refuses to remove an infrastructure that slices are still on.
 fn check_removed(intent: &Intent, snapshot: &Snapshot, slices: &[SlicePlan]) -> Result<()> {
     for removed in &intent.delete_infrastructures {
-        let leaves = |slice: &SliceName| slices.iter().any(|plan| plan.slice == *slice && plan.document.is_none());
+        let leaves =
+            |slice: &SliceName| slices.iter().any(|plan| plan.slice == *slice && plan.document.is_none());
         let still = snapshot.slices.iter().find(|(name, state)| {
             let there = |id| matches!(crate::resource::ResourceId::location(id), Location::Infrastructure(place) if place == *removed);
             !leaves(name) && state.records.keys().any(there)
@@ -124,7 +133,9 @@ fn check_removed(intent: &Intent, snapshot: &Snapshot, slices: &[SlicePlan]) -> 
                 ErrorKind::Conflict,
                 format!("cannot remove infrastructure \"{removed}\": slice \"{name}\" is on it"),
             )
-            .with_help("move or delete the slice first; iotorch forget is for a place that is gone for good"));
+            .with_help(
+                "move or delete the slice first; iotorch forget is for a place that is gone for good",
+            ));
         }
     }
     Ok(())
@@ -134,11 +145,13 @@ fn places(
     infrastructures: &BTreeMap<InfrastructureName, Arc<Infrastructure>>,
     slices: &[SlicePlan],
 ) -> BTreeMap<InfrastructureName, PlaceSummary> {
-    let chosen = slices.iter().flat_map(|slice| &slice.placements).map(|choice| choice.infrastructure.clone());
-    let touched = slices.iter().flat_map(|slice| &slice.steps).filter_map(|step| match step.resource.location() {
-        Location::Infrastructure(name) => Some(name),
-        _ => None,
-    });
+    let chosen =
+        slices.iter().flat_map(|slice| &slice.placements).map(|choice| choice.infrastructure.clone());
+    let touched =
+        slices.iter().flat_map(|slice| &slice.steps).filter_map(|step| match step.resource.location() {
+            Location::Infrastructure(name) => Some(name),
+            _ => None,
+        });
     let mut places = BTreeMap::new();
     for name in chosen.chain(touched) {
         if let Some(place) = infrastructures.get(&name) {

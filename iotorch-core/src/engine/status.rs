@@ -34,9 +34,7 @@ impl Engine {
             let all: Vec<_> = resources.iter().filter(|resource| wanted(resource)).collect();
             (all.iter().filter(|resource| resource.condition.is_ready()).count(), all.len())
         };
-        let in_role = |resource: &ResourceStatus, wanted: Role| {
-            matches!(&resource.spec, Some(Spec::Application(application)) if application.role == wanted)
-        };
+        let in_role = |resource: &ResourceStatus, wanted: Role| matches!(&resource.spec, Some(Spec::Application(application)) if application.role == wanted);
         Ok(SliceStatus {
             slice: name.clone(),
             condition,
@@ -50,7 +48,11 @@ impl Engine {
     }
 
     /// Keeps how each scope looks, where that has changed; so "since" is the first time it looked so.
-    async fn remember(&self, state: &SliceState, seen: &Observations) -> Result<BTreeMap<ResourceId, Arc<Sighting>>> {
+    async fn remember(
+        &self,
+        state: &SliceState,
+        seen: &Observations,
+    ) -> Result<BTreeMap<ResourceId, Arc<Sighting>>> {
         let mut sightings = state.sightings.clone();
         let mut writes = Vec::new();
         let roots: std::collections::BTreeSet<_> = state.records.keys().map(ResourceId::scope).collect();
@@ -61,7 +63,8 @@ impl Engine {
         for root in roots {
             let now = self.seen(state, seen, &root);
             if sightings.get(&root).is_none_or(|before| !same_sight(&before.seen, &now)) {
-                let sighting = Arc::new(Sighting { root: root.clone(), since: self.shared.clock.now(), seen: now });
+                let sighting =
+                    Arc::new(Sighting { root: root.clone(), since: self.shared.clock.now(), seen: now });
                 writes.push(Write::PutSighting(Arc::clone(&sighting)));
                 sightings.insert(root, sighting);
             }
@@ -130,7 +133,9 @@ impl Engine {
         }
         // What an open run has still to make is part of the slice too.
         for step in run.into_iter().flat_map(|row| &row.run.plan.steps) {
-            let Some(after) = step.change.after().filter(|_| !resources.contains_key(&step.resource)) else { continue };
+            let Some(after) = step.change.after().filter(|_| !resources.contains_key(&step.resource)) else {
+                continue;
+            };
             let row = run.map(|row| (row.run.id, row.status.failed.as_ref(), row.status.cause.clone()));
             let failed = row.as_ref().is_some_and(|(_, failed, _)| *failed == Some(&step.resource));
             let cause = row.and_then(|(_, _, cause)| cause).filter(|_| failed);
@@ -163,7 +168,9 @@ impl Engine {
         }
         match seen.sight(&record.id) {
             Sight::Unknown(cause) => {
-                let since = sightings.get(&record.id.scope()).map_or_else(|| self.shared.clock.now(), |sighting| sighting.since);
+                let since = sightings
+                    .get(&record.id.scope())
+                    .map_or_else(|| self.shared.clock.now(), |sighting| sighting.since);
                 Condition::Unknown { since, reason: cause.root().to_owned() }
             }
             Sight::Present { health, .. } => match self.drift(record, seen) {
@@ -183,9 +190,15 @@ impl Engine {
     fn condition(&self, slice: &SliceName, resources: &[ResourceStatus], run: Option<&RunRow>) -> Condition {
         let worst = resources.iter().fold(Condition::Ready, |worst, resource| {
             let named = match resource.condition.clone() {
-                Condition::Degraded { reason } => Condition::Degraded { reason: format!("{} {reason}", short(&resource.id)) },
-                Condition::Failed { reason } => Condition::Failed { reason: format!("{} {reason}", short(&resource.id)) },
-                Condition::Pending { reason } => Condition::Pending { reason: format!("{} {reason}", short(&resource.id)) },
+                Condition::Degraded { reason } => {
+                    Condition::Degraded { reason: format!("{} {reason}", short(&resource.id)) }
+                }
+                Condition::Failed { reason } => {
+                    Condition::Failed { reason: format!("{} {reason}", short(&resource.id)) }
+                }
+                Condition::Pending { reason } => {
+                    Condition::Pending { reason: format!("{} {reason}", short(&resource.id)) }
+                }
                 Condition::Unknown { since, .. } => {
                     Condition::Unknown { since, reason: resource.id.place().to_owned() }
                 }
@@ -195,12 +208,21 @@ impl Engine {
         });
         let Some(row) = run else { return worst };
         let (id, state) = (row.run.id, row.status.state);
-        let cause = || row.status.cause.as_ref().map_or_else(String::new, |cause| format!(": {}", cause.root()));
+        let cause =
+            || row.status.cause.as_ref().map_or_else(String::new, |cause| format!(": {}", cause.root()));
         let says = match state {
-            RunState::Running if self.is_at_work(slice) => Condition::Pending { reason: format!("run {id} is under way") },
-            RunState::Running => Condition::Pending { reason: format!("run {id} was cut off; iotorch resume {id}") },
-            RunState::Interrupted | RunState::Waiting => Condition::Pending { reason: format!("run {id} is {state}{}", cause()) },
-            RunState::Paused | RunState::Stuck => Condition::Failed { reason: format!("run {id} is {state}{}", cause()) },
+            RunState::Running if self.is_at_work(slice) => {
+                Condition::Pending { reason: format!("run {id} is under way") }
+            }
+            RunState::Running => {
+                Condition::Pending { reason: format!("run {id} was cut off; iotorch resume {id}") }
+            }
+            RunState::Interrupted | RunState::Waiting => {
+                Condition::Pending { reason: format!("run {id} is {state}{}", cause()) }
+            }
+            RunState::Paused | RunState::Stuck => {
+                Condition::Failed { reason: format!("run {id} is {state}{}", cause()) }
+            }
             RunState::Succeeded | RunState::RolledBack | RunState::Kept => Condition::Ready,
         };
         worst.worse(says)
@@ -210,7 +232,9 @@ impl Engine {
 /// A resource in a few words: its kind and name.
 fn short(id: &ResourceId) -> String {
     match id.kind() {
-        KindName::Space | KindName::Application | KindName::Tenant => format!("{} {}", id.kind(), id.part().unwrap_or(id.place())),
+        KindName::Space | KindName::Application | KindName::Tenant => {
+            format!("{} {}", id.kind(), id.part().unwrap_or(id.place()))
+        }
         kind => format!("{kind} {}", id.name()),
     }
 }

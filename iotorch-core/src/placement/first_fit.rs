@@ -62,7 +62,9 @@ fn obstacle(demand: &Demand<'_>, offer: &Offer) -> Option<String> {
     if wanted.tier.is_some_and(|tier| tier != place.tier) {
         return Some(format!("tier {}", place.tier));
     }
-    if let Some((key, value)) = wanted.labels.iter().find(|(key, value)| place.labels.get(*key) != Some(value)) {
+    if let Some((key, value)) =
+        wanted.labels.iter().find(|(key, value)| place.labels.get(*key) != Some(value))
+    {
         return Some(match place.labels.get(key) {
             Some(other) => format!("{key} {other}"),
             None => format!("no label {key} ({value} wanted)"),
@@ -81,7 +83,11 @@ fn obstacle(demand: &Demand<'_>, offer: &Offer) -> Option<String> {
 }
 
 fn shortage(needs: &Capacity, free: &Capacity) -> Option<String> {
-    fn short<T: PartialOrd + std::fmt::Display>(what: &str, need: Option<T>, free: Option<T>) -> Option<String> {
+    fn short<T: PartialOrd + std::fmt::Display>(
+        what: &str,
+        need: Option<T>,
+        free: Option<T>,
+    ) -> Option<String> {
         match (need, free) {
             (Some(need), Some(free)) if need > free => Some(format!("{what}: {need} needed, {free} left")),
             _ => None,
@@ -115,7 +121,8 @@ fn why(demand: &Demand<'_>, chosen: &Offer, offers: usize) -> String {
     if wanted.infrastructure.is_some() {
         return "named".into();
     }
-    let labels = |labels: &Labels| labels.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+    let labels =
+        |labels: &Labels| labels.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
     let mut reasons: Vec<String> = wanted.tier.map(|tier| format!("tier {tier}")).into_iter().collect();
     reasons.extend(labels(&wanted.labels));
     reasons.extend(distance(demand, chosen).map(|metres| format!("{:.0} km away", metres / 1000.0)));
@@ -138,8 +145,8 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        ByteSize, Distance, DriverName, Infrastructure, InfrastructureName, InfrastructureSpec, Location, Near, PartName,
-        Placement, SliceName,
+        ByteSize, Distance, DriverName, Infrastructure, InfrastructureName, InfrastructureSpec, Location,
+        Near, PartName, Placement, SliceName,
     };
 
     fn offer(name: &str, tier: Tier, site: &str) -> Offer {
@@ -157,21 +164,27 @@ mod tests {
     }
 
     fn place(placement: &Placement, current: Option<&str>) -> Result<PlacementChoice, Vec<Candidate>> {
-        let offers =
-            [offer("edge-1", Tier::Edge, "north"), offer("edge-2", Tier::Edge, "south"), offer("cloud-1", Tier::Cloud, "south")];
+        let offers = [
+            offer("edge-1", Tier::Edge, "north"),
+            offer("edge-2", Tier::Edge, "south"),
+            offer("cloud-1", Tier::Cloud, "south"),
+        ];
         let (slice, part) = (SliceName::new("s").unwrap(), PartName::new("gw").unwrap());
         let current = current.map(|name| InfrastructureName::new(name).unwrap());
-        let demand = Demand { slice: &slice, part: &part, role: Role::Gateway, placement, current: current.as_ref() };
+        let demand =
+            Demand { slice: &slice, part: &part, role: Role::Gateway, placement, current: current.as_ref() };
         FirstFit.place(&demand, &offers)
     }
 
     #[test]
     fn the_choice_comes_with_its_reason_and_the_rejected_candidates() {
-        let placement = Placement::builder().tier(Tier::Edge).labels([("site".into(), "north".into())].into()).build();
+        let placement =
+            Placement::builder().tier(Tier::Edge).labels([("site".into(), "north".into())].into()).build();
         let choice = place(&placement, None).unwrap();
         assert_eq!(choice.infrastructure.as_str(), "edge-1");
         assert_eq!(choice.reason, "tier edge, site north");
-        let rejected: Vec<_> = choice.rejected.iter().map(|c| format!("{} ({})", c.infrastructure, c.reason)).collect();
+        let rejected: Vec<_> =
+            choice.rejected.iter().map(|c| format!("{} ({})", c.infrastructure, c.reason)).collect();
         assert_eq!(rejected, ["cloud-1 (tier cloud)", "edge-2 (site south)"]);
     }
 
@@ -183,7 +196,10 @@ mod tests {
 
     #[test]
     fn distance_and_capacity_decide_and_say_so() {
-        let near = Near { location: Location { latitude: 37.4, longitude: -5.9 }, within: Some(Distance::from_metres(10_000)) };
+        let near = Near {
+            location: Location { latitude: 37.4, longitude: -5.9 },
+            within: Some(Distance::from_metres(10_000)),
+        };
         let choice = place(&Placement::builder().near(near).build(), None).unwrap();
         assert_eq!(choice.infrastructure.as_str(), "edge-2");
         assert_eq!(choice.rejected[1].reason, "678 km away, 10km wanted");

@@ -135,7 +135,8 @@ impl<'a> Build<'a> {
             if id.hosts().any(|host| self.replaced.contains_key(&host)) {
                 continue;
             }
-            let used = node.uses.iter().find(|used| self.replaced.contains_key(*used) && used.scope() == id.scope());
+            let used =
+                node.uses.iter().find(|used| self.replaced.contains_key(*used) && used.scope() == id.scope());
             let because = match self.driver(node)?.compare(before, &node.spec) {
                 Verdict::Replace { because } => because,
                 _ => match used {
@@ -164,7 +165,8 @@ impl<'a> Build<'a> {
             let Some(before) = self.present(id).map(|spec| Arc::new(spec.clone())) else { continue };
             let users = done.iter().filter(|(user, _)| self.graph.nodes[user].uses.contains(id));
             let after = users.map(|(_, step)| *step).collect();
-            let takes_along: Vec<_> = self.state.records.keys().filter(|other| id.contains(other)).cloned().collect();
+            let takes_along: Vec<_> =
+                self.state.records.keys().filter(|other| id.contains(other)).cloned().collect();
             self.warnings.extend(lost_data(id, &takes_along));
             let because = self.replaced.get(*id).cloned().unwrap_or_default();
             let uses = self.state.records.get(*id).map_or_else(Vec::new, |record| record.uses.clone());
@@ -196,12 +198,14 @@ impl<'a> Build<'a> {
 
     fn outcome(&self, id: &ResourceId, node: &Node) -> Result<Outcome> {
         let record = self.state.records.get(id);
-        let create = |reason| Outcome::Step(
-            Change::Create { after: Arc::clone(&node.spec) },
-            Condition::Always,
-            Ownership::Ours,
-            reason,
-        );
+        let create = |reason| {
+            Outcome::Step(
+                Change::Create { after: Arc::clone(&node.spec) },
+                Condition::Always,
+                Ownership::Ours,
+                reason,
+            )
+        };
         if let Some(because) = self.replaced.get(id) {
             return Ok(create(Reason::Replaced { because: because.clone() }));
         }
@@ -239,7 +243,10 @@ impl<'a> Build<'a> {
             return Ok(update(Condition::Always, reason));
         }
         if !as_recorded {
-            return Ok(update(Condition::Always, Reason::Changed { fields: fields(&record.spec, &node.spec) }));
+            return Ok(update(
+                Condition::Always,
+                Reason::Changed { fields: fields(&record.spec, &node.spec) },
+            ));
         }
         if outputs.is_some_and(|outputs| *outputs != record.outputs) {
             return Ok(update(Condition::Always, Reason::OutputsChanged));
@@ -255,19 +262,20 @@ impl<'a> Build<'a> {
 
     /// Why a resource is made that was never there.
     fn fresh(&self, id: &ResourceId) -> Reason {
-        let rotated = id.kind() == KindName::Credential && id.host().is_some_and(|holder| self.allowed.rotate.contains(&holder));
+        let rotated = id.kind() == KindName::Credential
+            && id.host().is_some_and(|holder| self.allowed.rotate.contains(&holder));
         if rotated { Reason::Rotated } else { Reason::New }
     }
 
     fn foreign(&self, id: &ResourceId, node: &Node, owner: &str, found: Option<&Spec>) -> Result<Outcome> {
-        let refused = |why: &str| {
-            Error::new(ErrorKind::Conflict, format!("cannot make {} \"{id}\": {why}", id.kind()))
-        };
+        let refused =
+            |why: &str| Error::new(ErrorKind::Conflict, format!("cannot make {} \"{id}\": {why}", id.kind()));
         if !self.allowed.adopt.contains(id) {
             return Err(refused(&format!("an object of that name is there and belongs to {owner}"))
                 .with_help(format!("rename one of the two, or take the object over: iotorch adopt {id}")));
         }
-        let before = found.ok_or_else(|| refused("what is there cannot be read, so taking it over could not be undone"))?;
+        let before = found
+            .ok_or_else(|| refused("what is there cannot be read, so taking it over could not be undone"))?;
         let change = Change::Update { before: Arc::new(before.clone()), after: Arc::clone(&node.spec) };
         let reason = Reason::Adopted { owner: owner.to_owned() };
         Ok(Outcome::Step(change, Condition::Always, Ownership::Adopt, reason))
@@ -277,7 +285,10 @@ impl<'a> Build<'a> {
 /// The data that are lost when a resource goes with all that lives in it.
 pub(crate) fn lost_data(id: &ResourceId, contents: &[ResourceId]) -> Vec<Warning> {
     let lost = |id: &ResourceId| match id.kind() {
-        KindName::Attachment => Some(Warning::DataLost { resource: id.clone(), what: "the messages stored in its channel".into() }),
+        KindName::Attachment => Some(Warning::DataLost {
+            resource: id.clone(),
+            what: "the messages stored in its channel".into(),
+        }),
         _ => None,
     };
     std::iter::once(id).chain(contents).filter_map(lost).collect()
@@ -307,7 +318,12 @@ fn differences(before: &Value, after: &Value, at: &mut String, found: &mut Vec<S
                 let length = at.len();
                 at.push('/');
                 at.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                differences(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), at, found);
+                differences(
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                    at,
+                    found,
+                );
                 at.truncate(length);
             }
         }

@@ -8,12 +8,13 @@ use crate::{
     driver::Drivers,
     error::{Error, ErrorKind, Result},
     model::{
-        BandwidthObjective, Connection, Device, DriverName, Gateway, Infrastructure, InfrastructureName, Network, Objectives,
-        PartName, Server, Slice, TransportSegment,
+        BandwidthObjective, Connection, Device, DriverName, Gateway, Infrastructure, InfrastructureName,
+        Network, Objectives, PartName, Server, Slice, TransportSegment,
     },
     resource::{
-        ApplicationSpec, AttachmentSpec, CredentialSpec, DeviceSpec, ExportSpec, ExportTarget, KindName, Layer, PortSpec,
-        ProfileSpec, ResourceId, Role, SegmentEndpoint, SegmentSpec, SpaceSpec, Spec, TenantSpec, WorkloadSpec,
+        ApplicationSpec, AttachmentSpec, CredentialSpec, DeviceSpec, ExportSpec, ExportTarget, KindName,
+        Layer, PortSpec, ProfileSpec, ResourceId, Role, SegmentEndpoint, SegmentSpec, SpaceSpec, Spec,
+        TenantSpec, WorkloadSpec,
     },
     secret::SecretRef,
 };
@@ -95,8 +96,16 @@ struct Software<'a> {
 }
 
 impl Expansion<'_> {
-    fn add(&mut self, id: ResourceId, driver: &DriverName, spec: impl Into<Spec>, uses: Vec<ResourceId>, origin: &str) {
-        let node = Node { driver: driver.clone(), spec: Arc::new(spec.into()), uses, origin: origin.to_owned() };
+    fn add(
+        &mut self,
+        id: ResourceId,
+        driver: &DriverName,
+        spec: impl Into<Spec>,
+        uses: Vec<ResourceId>,
+        origin: &str,
+    ) {
+        let node =
+            Node { driver: driver.clone(), spec: Arc::new(spec.into()), uses, origin: origin.to_owned() };
         self.graph.insert(id, node);
     }
 
@@ -106,7 +115,11 @@ impl Expansion<'_> {
 
     /// A name as an application knows it: plain in the slice's own, qualified in one that others use as well.
     fn qualified(&self, name: &str, application: &ResourceId) -> String {
-        if application.place() == "external" { format!("{}.{name}", self.slice.name) } else { name.to_owned() }
+        if application.place() == "external" {
+            format!("{}.{name}", self.slice.name)
+        } else {
+            name.to_owned()
+        }
     }
 
     fn has_kind(&self, driver: &DriverName, kind: KindName) -> bool {
@@ -114,13 +127,20 @@ impl Expansion<'_> {
     }
 
     fn segments_of(&self, part: &PartName) -> Vec<ResourceId> {
-        self.segments.iter().filter(|joint| joint.parts.contains(&part)).map(|joint| joint.id.clone()).collect()
+        self.segments
+            .iter()
+            .filter(|joint| joint.parts.contains(&part))
+            .map(|joint| joint.id.clone())
+            .collect()
     }
 
     fn place(&self, part: &PartName) -> Result<&Infrastructure> {
         let name = self.around.places.get(part);
         name.and_then(|name| self.around.infrastructures.get(name)).map(AsRef::as_ref).ok_or_else(|| {
-            Error::new(ErrorKind::Unexpected, format!("cannot expand slice \"{}\": \"{part}\" has no place", self.slice.name))
+            Error::new(
+                ErrorKind::Unexpected,
+                format!("cannot expand slice \"{}\": \"{part}\" has no place", self.slice.name),
+            )
         })
     }
 
@@ -143,7 +163,9 @@ impl Expansion<'_> {
         let driver = software.application;
         self.around.drivers.find(driver)?;
         let (id, admin) = match software.external {
-            Some(external) => (ResourceId::external(&self.slice.name, software.name), external.credentials.clone()),
+            Some(external) => {
+                (ResourceId::external(&self.slice.name, software.name), external.credentials.clone())
+            }
             None => {
                 let admin = self.secret(format_args!("{}/admin", software.name), 1)?;
                 let workload = WorkloadSpec {
@@ -222,10 +244,20 @@ impl Expansion<'_> {
         Ok(())
     }
 
-    fn connection(&mut self, gateway: &Gateway, application: &ResourceId, to: &Connection, origin: &str) -> Result<()> {
-        let server = self.slice.spec.servers.iter().find(|server| server.name == to.name).ok_or_else(|| {
-            Error::new(ErrorKind::Unexpected, format!("cannot expand slice \"{}\": no server \"{}\"", self.slice.name, to.name))
-        })?;
+    fn connection(
+        &mut self,
+        gateway: &Gateway,
+        application: &ResourceId,
+        to: &Connection,
+        origin: &str,
+    ) -> Result<()> {
+        let server =
+            self.slice.spec.servers.iter().find(|server| server.name == to.name).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unexpected,
+                    format!("cannot expand slice \"{}\": no server \"{}\"", self.slice.name, to.name),
+                )
+            })?;
         let host = self.application_of(&server.name, server.external.is_some())?;
         let attachment = host.tenant().attachment(&gateway.name);
         let spec = AttachmentSpec { name: self.qualified(gateway.name.as_str(), &host) };
@@ -233,7 +265,13 @@ impl Expansion<'_> {
         let generation = (self.around.generation)(&attachment);
         let secret = self.secret(format_args!("{}/{}/key", server.name, gateway.name), generation)?;
         let credential = attachment.credential(generation);
-        self.add(credential.clone(), &server.application, CredentialSpec { generation, secret }, Vec::new(), origin);
+        self.add(
+            credential.clone(),
+            &server.application,
+            CredentialSpec { generation, secret },
+            Vec::new(),
+            origin,
+        );
         let mut uses = vec![attachment, credential];
         uses.extend(self.segments.iter().flat_map(|joint| {
             let between = joint.parts.contains(&&gateway.name) && joint.parts.contains(&&server.name);
@@ -250,13 +288,22 @@ impl Expansion<'_> {
         let missing = |what: &str| {
             Error::new(
                 ErrorKind::Unexpected,
-                format!("cannot expand slice \"{}\": device \"{}\" has no {what}", self.slice.name, device.name),
+                format!(
+                    "cannot expand slice \"{}\": device \"{}\" has no {what}",
+                    self.slice.name, device.name
+                ),
             )
         };
         let spec = &self.slice.spec;
-        let gateway = device.gateway.as_ref().and_then(|name| spec.gateways.iter().find(|gateway| gateway.name == *name));
+        let gateway = device
+            .gateway
+            .as_ref()
+            .and_then(|name| spec.gateways.iter().find(|gateway| gateway.name == *name));
         let gateway = gateway.ok_or_else(|| missing("gateway"))?;
-        let profile = device.profile.as_ref().and_then(|name| spec.profiles.iter().find(|profile| profile.name == *name));
+        let profile = device
+            .profile
+            .as_ref()
+            .and_then(|name| spec.profiles.iter().find(|profile| profile.name == *name));
         let profile = profile.ok_or_else(|| missing("profile"))?;
         let application = self.application_of(&gateway.name, gateway.external.is_some())?;
         let profile_id = application.profile(&profile.name);
@@ -280,7 +327,8 @@ impl Expansion<'_> {
         self.add(id.clone(), &gateway.application, wanted, vec![profile_id], origin);
         if self.has_kind(&gateway.application, KindName::Credential) {
             let generation = (self.around.generation)(&id);
-            let secret = self.secret(format_args!("{}/{}/password", gateway.name, device.name), generation)?;
+            let secret =
+                self.secret(format_args!("{}/{}/password", gateway.name, device.name), generation)?;
             let credential = CredentialSpec { generation, secret };
             self.add(id.credential(generation), &gateway.application, credential, Vec::new(), origin);
         }
@@ -298,7 +346,8 @@ impl Expansion<'_> {
         for (index, transport) in network.transport.iter().enumerate() {
             let id = ResourceId::transport(&self.slice.name, &transport.name());
             let (bandwidth, objectives) = self.carried(transport);
-            let spec = self.segment(network, &id, Layer::Transport, bandwidth, objectives, &transport.settings);
+            let spec =
+                self.segment(network, &id, Layer::Transport, bandwidth, objectives, &transport.settings);
             self.add(id, &transport.driver, spec, Vec::new(), &format!("/spec/network/transport/{index}"));
         }
         if let Some(core) = &network.core {
@@ -311,7 +360,9 @@ impl Expansion<'_> {
     /// What a transport segment must achieve: its own objectives, else those of the connections that it carries.
     fn carried(&self, transport: &TransportSegment) -> (Option<BandwidthObjective>, Objectives) {
         let connections = self.slice.spec.gateways.iter().flat_map(|gateway| {
-            let carried = |to: &&Connection| transport.between.contains(&gateway.name) && transport.between.contains(&to.name);
+            let carried = |to: &&Connection| {
+                transport.between.contains(&gateway.name) && transport.between.contains(&to.name)
+            };
             gateway.servers.iter().filter(carried)
         });
         let (mut bandwidth, mut objectives) = (transport.bandwidth, transport.objectives);
@@ -389,10 +440,15 @@ impl Expansion<'_> {
             let Some(node) = self.graph.nodes.get(&joint.id) else { continue };
             let (driver, origin) = (node.driver.clone(), node.origin.clone());
             for part in joint.parts {
-                let function = network.core.iter().flat_map(|core| &core.functions).find(|function| function.name == *part);
+                let function = network
+                    .core
+                    .iter()
+                    .flat_map(|core| &core.functions)
+                    .find(|function| function.name == *part);
                 let binding = function.and_then(|function| function.binding.clone());
                 let exit = binding.as_ref().and_then(|binding| binding.sgi.as_ref());
-                let uses = self.workload_of(part).into_iter().chain(exit.and_then(|exit| self.workload_of(exit)));
+                let uses =
+                    self.workload_of(part).into_iter().chain(exit.and_then(|exit| self.workload_of(exit)));
                 let uses = uses.collect();
                 let spec = PortSpec { part: part.clone(), binding, snssai: network.snssai };
                 self.add(joint.id.port(part), &driver, spec, uses, &origin);

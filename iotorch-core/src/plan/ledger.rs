@@ -27,7 +27,8 @@ impl Ledger {
     /// Adds what `holder` takes; more than before never becomes less.
     pub(crate) fn hold(&mut self, holder: &ResourceId, claims: &[Claim]) {
         for claim in claims {
-            let held = self.holders.entry(claim.resource.clone()).or_default().entry(holder.clone()).or_default();
+            let held =
+                self.holders.entry(claim.resource.clone()).or_default().entry(holder.clone()).or_default();
             *held = claim.amount.max(*held);
         }
     }
@@ -38,12 +39,23 @@ impl Ledger {
     }
 
     /// What is left of a place's capacity when what `except` holds is given back.
-    pub(crate) fn free(&self, place: &Infrastructure, capacity: Capacity, except: impl Fn(&ResourceId) -> bool) -> Capacity {
-        let left = |what: &str, total: u64| total.saturating_sub(self.held(&format!("{}/{what}", place.name), &except));
+    pub(crate) fn free(
+        &self,
+        place: &Infrastructure,
+        capacity: Capacity,
+        except: impl Fn(&ResourceId) -> bool,
+    ) -> Capacity {
+        let left = |what: &str, total: u64| {
+            total.saturating_sub(self.held(&format!("{}/{what}", place.name), &except))
+        };
         Capacity {
             cpu: capacity.cpu.map(|cpu| crate::model::Cpu::from_millis(left("cpu", cpu.millis()))),
-            memory: capacity.memory.map(|size| crate::model::ByteSize::from_bytes(left("memory", size.bytes()))),
-            storage: capacity.storage.map(|size| crate::model::ByteSize::from_bytes(left("storage", size.bytes()))),
+            memory: capacity
+                .memory
+                .map(|size| crate::model::ByteSize::from_bytes(left("memory", size.bytes()))),
+            storage: capacity
+                .storage
+                .map(|size| crate::model::ByteSize::from_bytes(left("storage", size.bytes()))),
         }
     }
 
@@ -51,7 +63,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ErrorKind::Infeasible`], naming the holders, or saying that it takes two steps.
-    pub(crate) fn admit(&mut self, claims: &BTreeMap<ResourceId, Vec<Claim>>, leaving: &[ResourceId]) -> Result<()> {
+    pub(crate) fn admit(
+        &mut self,
+        claims: &BTreeMap<ResourceId, Vec<Claim>>,
+        leaving: &[ResourceId],
+    ) -> Result<()> {
         for (holder, wanted) in claims {
             for claim in wanted {
                 let others = self.held(&claim.resource, |other| other == holder);
@@ -66,7 +82,12 @@ impl Ledger {
                     )
                     .with_help("apply in two steps: first without the old resource, then with the new one"));
                 }
-                let holders = self.holders.get(&claim.resource).into_iter().flatten().filter(|(other, _)| *other != holder);
+                let holders = self
+                    .holders
+                    .get(&claim.resource)
+                    .into_iter()
+                    .flatten()
+                    .filter(|(other, _)| *other != holder);
                 let holders: Vec<_> = holders.map(|(other, amount)| format!("{other} ({amount})")).collect();
                 return Err(Error::new(
                     ErrorKind::Infeasible,

@@ -14,12 +14,12 @@ mod render;
 mod types;
 
 pub use graph::Finding;
-pub(crate) use observations::{Sight, moved};
 pub use observations::{Observations, ScopeContents};
+pub(crate) use observations::{Sight, moved};
 pub use planner::{Draft, Planner, Surveys};
 pub(crate) use planner::{fresh_scope, minted, recorded_scopes};
 pub use render::{Line, LineKind, label};
 pub use types::{
-    Base, Basis, Candidate, Condition, PLAN_FORMAT, Phase, PlaceSummary, PlacementChoice, Plan, Reason, SlicePlan, Step,
-    StepId, Summary, Warning,
+    Base, Basis, Candidate, Condition, PLAN_FORMAT, Phase, PlaceSummary, PlacementChoice, Plan, Reason,
+    SlicePlan, Step, StepId, Summary, Warning,
 };

@@ -65,7 +65,8 @@ impl Observations {
             return Base::Unknown { cause: cause.clone() };
         }
         let recorded = state.records.range(root.clone()..).map(|(id, _)| id);
-        let recorded = recorded.take_while(|id| id.as_str().starts_with(root.as_str())).filter(|id| id.scope() == *root);
+        let recorded =
+            recorded.take_while(|id| id.as_str().starts_with(root.as_str())).filter(|id| id.scope() == *root);
         let seen = match self.by_root.get(root) {
             Some(Ok(contents)) => Some(contents.keys()),
             _ => None,
@@ -118,6 +119,9 @@ pub(crate) fn moved(
     if moved.is_empty() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Moved, format!("cannot apply the plan: what it was computed from has moved: {}", moved.join("; ")))
-        .with_help("plan again and apply the new plan"))
+    Err(Error::new(
+        ErrorKind::Moved,
+        format!("cannot apply the plan: what it was computed from has moved: {}", moved.join("; ")),
+    )
+    .with_help("plan again and apply the new plan"))
 }

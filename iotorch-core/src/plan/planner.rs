@@ -20,7 +20,9 @@ use crate::{
     domain::Scope,
     driver::{Claim, Drivers},
     error::{Cause, Error, ErrorKind, Result},
-    model::{Capacity, DriverName, Infrastructure, InfrastructureName, PartName, Placement, Slice, SliceName},
+    model::{
+        Capacity, DriverName, Infrastructure, InfrastructureName, PartName, Placement, Slice, SliceName,
+    },
     orchestrator::Intent,
     place::Facts,
     placement::{Demand, Offer, Placer},
@@ -45,7 +47,9 @@ pub struct Planner<'a> {
 
 impl std::fmt::Debug for Planner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Planner").field("infrastructures", &self.infrastructures.keys()).finish_non_exhaustive()
+        f.debug_struct("Planner")
+            .field("infrastructures", &self.infrastructures.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +73,8 @@ impl<'a> Planner<'a> {
         surveys: &'a Surveys,
     ) -> Self {
         let mut infrastructures = snapshot.infrastructures.clone();
-        infrastructures.extend(intent.infrastructures.iter().map(|place| (place.name.clone(), Arc::new(place.clone()))));
+        infrastructures
+            .extend(intent.infrastructures.iter().map(|place| (place.name.clone(), Arc::new(place.clone()))));
         infrastructures.retain(|name, _| !intent.delete_infrastructures.contains(name));
         let reservations = Arc::clone(&snapshot.reservations);
         let ledger = Ledger::new(&reservations);
@@ -87,7 +92,12 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// [`ErrorKind::Infeasible`] for a part that fits nowhere, with every place and why not; [`ErrorKind::Unsupported`] or
     /// [`ErrorKind::Invalid`] with what the drivers find wrong.
-    pub fn draft(&mut self, slice: &SliceName, document: Option<Arc<Slice>>, state: Arc<SliceState>) -> Result<Draft> {
+    pub fn draft(
+        &mut self,
+        slice: &SliceName,
+        document: Option<Arc<Slice>>,
+        state: Arc<SliceState>,
+    ) -> Result<Draft> {
         let Some(document) = document else {
             let (graph, placements) = (Graph::default(), Vec::new());
             return Ok(Draft { slice: slice.clone(), document: None, state, graph, placements });
@@ -97,8 +107,12 @@ impl<'a> Planner<'a> {
         let graph = self.expand(&full, &placements, &state)?;
         let findings = graph.findings(slice, self.drivers);
         if let Some(first) = findings.first() {
-            let faults: Vec<_> = findings.iter().map(|found| format!("{}: {}", found.pointer, found.issue.message)).collect();
-            let error = Error::new(ErrorKind::Invalid, format!("cannot plan slice \"{slice}\": {}", faults.join("; ")));
+            let faults: Vec<_> =
+                findings.iter().map(|found| format!("{}: {}", found.pointer, found.issue.message)).collect();
+            let error = Error::new(
+                ErrorKind::Invalid,
+                format!("cannot plan slice \"{slice}\": {}", faults.join("; ")),
+            );
             return Err(match &first.issue.help {
                 Some(help) => error.with_help(help.clone()),
                 None => error,
@@ -112,7 +126,8 @@ impl<'a> Planner<'a> {
     pub fn findings(&mut self, slice: &Slice, state: &SliceState) -> Vec<Finding> {
         let full = slice.clone().with_defaults();
         let Ok(placements) = self.place(&full, state) else { return Vec::new() };
-        self.expand(&full, &placements, state).map_or_else(|_| Vec::new(), |graph| graph.findings(&slice.name, self.drivers))
+        self.expand(&full, &placements, state)
+            .map_or_else(|_| Vec::new(), |graph| graph.findings(&slice.name, self.drivers))
     }
 
     fn expand(&self, slice: &Slice, placements: &[PlacementChoice], state: &SliceState) -> Result<Graph> {
@@ -121,9 +136,13 @@ impl<'a> Planner<'a> {
             let next = u32::from(self.intent.rotate.contains(holder));
             latest_generation(holder, state).map_or(1, |latest| latest + next)
         };
-        let places = placements.iter().map(|choice| (choice.part.clone(), choice.infrastructure.clone())).collect();
+        let places =
+            placements.iter().map(|choice| (choice.part.clone(), choice.infrastructure.clone())).collect();
         let (drivers, infrastructures) = (self.drivers, &self.infrastructures);
-        expand(slice, &Surroundings { drivers, infrastructures, places, nodes: &nodes, generation: &generation })
+        expand(
+            slice,
+            &Surroundings { drivers, infrastructures, places, nodes: &nodes, generation: &generation },
+        )
     }
 
     /// The node addresses of each place: surveyed, or as recorded while the place cannot be reached.
@@ -147,7 +166,9 @@ impl<'a> Planner<'a> {
     }
 
     fn capacity(&self, place: &Infrastructure) -> Capacity {
-        let surveyed = || self.surveys.get(&place.name).and_then(|survey| survey.as_ref().ok()).map(|facts| facts.capacity);
+        let surveyed = || {
+            self.surveys.get(&place.name).and_then(|survey| survey.as_ref().ok()).map(|facts| facts.capacity)
+        };
         place.spec.capacity.or_else(surveyed).unwrap_or_default()
     }
 
@@ -159,12 +180,20 @@ impl<'a> Planner<'a> {
         });
         let gateways = spec.gateways.iter().filter(|gateway| gateway.external.is_none());
         let gateways = gateways.map(|gateway| {
-            (&gateway.name, Role::Gateway, Some(&gateway.application), gateway.chart.as_ref(), &gateway.placement)
+            (
+                &gateway.name,
+                Role::Gateway,
+                Some(&gateway.application),
+                gateway.chart.as_ref(),
+                &gateway.placement,
+            )
         });
-        let functions = spec.network.iter().flat_map(|network| &network.core).flat_map(|core| &core.functions);
-        let functions = functions.filter(|function| function.physical.is_none());
         let functions =
-            functions.map(|function| (&function.name, Role::Function, None, function.chart.as_ref(), &function.placement));
+            spec.network.iter().flat_map(|network| &network.core).flat_map(|core| &core.functions);
+        let functions = functions.filter(|function| function.physical.is_none());
+        let functions = functions.map(|function| {
+            (&function.name, Role::Function, None, function.chart.as_ref(), &function.placement)
+        });
         let mut choices = Vec::new();
         for (part, role, application, chart, placement) in gateways.chain(servers).chain(functions) {
             let workload = WorkloadSpec {
@@ -202,15 +231,24 @@ impl<'a> Planner<'a> {
                 Offer {
                     infrastructure: Arc::clone(place),
                     free: self.ledger.free(place, self.capacity(place), |other| *other == own),
-                    unsuitable: self.unsuitable(place, &workload, current.is_some_and(|current| current.name == place.name)),
+                    unsuitable: self.unsuitable(
+                        place,
+                        &workload,
+                        current.is_some_and(|current| current.name == place.name),
+                    ),
                 }
             })
             .collect();
         let demand = Demand { slice, part, role, placement, current: current.map(|place| &place.name) };
         let choice = self.placer.place(&demand, &offers).map_err(|rejected| {
             let what = format!("cannot place {role} \"{part}\" of slice \"{slice}\"");
-            if let Some(name) = placement.infrastructure.as_ref().filter(|name| !self.infrastructures.contains_key(*name)) {
-                return Error::new(ErrorKind::Infeasible, format!("{what}: there is no infrastructure \"{name}\""));
+            if let Some(name) =
+                placement.infrastructure.as_ref().filter(|name| !self.infrastructures.contains_key(*name))
+            {
+                return Error::new(
+                    ErrorKind::Infeasible,
+                    format!("{what}: there is no infrastructure \"{name}\""),
+                );
             }
             if rejected.is_empty() {
                 return Error::new(ErrorKind::Infeasible, format!("{what}: there is no infrastructure"))
@@ -219,7 +257,8 @@ impl<'a> Planner<'a> {
             let why = rejected.iter().filter(|candidate| {
                 placement.infrastructure.as_ref().is_none_or(|name| *name == candidate.infrastructure)
             });
-            let why: Vec<_> = why.map(|candidate| format!("{}: {}", candidate.infrastructure, candidate.reason)).collect();
+            let why: Vec<_> =
+                why.map(|candidate| format!("{}: {}", candidate.infrastructure, candidate.reason)).collect();
             Error::new(ErrorKind::Infeasible, format!("{what}: {}", why.join("; ")))
         })?;
         if let Some(place) = self.infrastructures.get(&choice.infrastructure) {
@@ -251,8 +290,11 @@ impl<'a> Planner<'a> {
     /// things that are used up.
     pub fn plan(&mut self, draft: Draft, seen: &Observations) -> Result<SlicePlan> {
         let Draft { slice, document, state, graph, placements } = draft;
-        let allowed =
-            Allowed { adopt: &self.intent.adopt, rotate: &self.intent.rotate, replace: self.intent.allow_replace };
+        let allowed = Allowed {
+            adopt: &self.intent.adopt,
+            rotate: &self.intent.rotate,
+            replace: self.intent.allow_replace,
+        };
         let mut build = Build::new(&graph, &state, seen, self.drivers, allowed);
         build.run()?;
         let Build { mut steps, mut warnings, unchanged, .. } = build;
@@ -260,8 +302,16 @@ impl<'a> Planner<'a> {
         warnings.extend(reap(&graph, &state, seen, &driver_of, &mut steps));
         let document_changed = state.document != document;
         let mut plan = SlicePlan {
-            on_failure: document.as_ref().or(state.document.as_ref()).map(|slice| slice.spec.on_failure).unwrap_or_default(),
-            offline: document.as_ref().or(state.document.as_ref()).map(|slice| slice.spec.offline).unwrap_or_default(),
+            on_failure: document
+                .as_ref()
+                .or(state.document.as_ref())
+                .map(|slice| slice.spec.on_failure)
+                .unwrap_or_default(),
+            offline: document
+                .as_ref()
+                .or(state.document.as_ref())
+                .map(|slice| slice.spec.offline)
+                .unwrap_or_default(),
             slice,
             document,
             document_changed,
@@ -280,11 +330,17 @@ impl<'a> Planner<'a> {
         let touched: BTreeSet<_> = plan.steps.iter().map(|step| step.resource.scope()).collect();
         plan.base = touched.into_iter().map(|root| (root.clone(), seen.base(&root, &state))).collect();
         plan.warnings.extend(plan.base.iter().filter_map(|(root, base)| match base {
-            Base::Unknown { cause } => Some(Warning::Assumed { root: root.clone(), cause: cause.root().to_owned() }),
+            Base::Unknown { cause } => {
+                Some(Warning::Assumed { root: root.clone(), cause: cause.root().to_owned() })
+            }
             Base::Digests(_) => None,
         }));
         plan.claims = self.claims(&graph);
-        plan.held = plan.claims.keys().filter_map(|id| Some((id.clone(), self.reservations.get(id)?.clone()))).collect();
+        plan.held = plan
+            .claims
+            .keys()
+            .filter_map(|id| Some((id.clone(), self.reservations.get(id)?.clone())))
+            .collect();
         let leaving: Vec<_> = unwanted(&graph, &state).map(|record| record.id.clone()).collect();
         self.ledger.admit(&plan.claims, &leaving)?;
         plan.secrets = secrets(&plan);
@@ -295,8 +351,13 @@ impl<'a> Planner<'a> {
     fn claims(&self, graph: &Graph) -> BTreeMap<ResourceId, Vec<Claim>> {
         let mut claims = BTreeMap::new();
         for (id, node) in &graph.nodes {
-            let mut wanted = self.drivers.find(&node.driver).map_or_else(|_| Vec::new(), |driver| driver.claims(&node.spec));
-            if let Some(place) = InfrastructureName::new(id.place()).ok().and_then(|name| self.infrastructures.get(&name)) {
+            let mut wanted = self
+                .drivers
+                .find(&node.driver)
+                .map_or_else(|_| Vec::new(), |driver| driver.claims(&node.spec));
+            if let Some(place) =
+                InfrastructureName::new(id.place()).ok().and_then(|name| self.infrastructures.get(&name))
+            {
                 wanted.extend(capacity_claims(place, self.capacity(place), &node.spec));
             }
             if !wanted.is_empty() {
@@ -341,11 +402,13 @@ impl Draft {
 fn scopes(graph: &Graph, state: &SliceState) -> Vec<(DriverName, Scope)> {
     let mut scopes: BTreeMap<ResourceId, (Option<DriverName>, Scope)> = BTreeMap::new();
     let wanted = graph.nodes.iter().map(|(id, node)| (id, &node.driver, None));
-    let recorded = state.records.values().map(|record: &Arc<Record>| (&record.id, &record.driver, Some(record)));
+    let recorded =
+        state.records.values().map(|record: &Arc<Record>| (&record.id, &record.driver, Some(record)));
     for (id, driver, record) in wanted.chain(recorded) {
         let root = id.scope();
         let (root_driver, scope) = scopes.entry(root.clone()).or_insert_with(|| {
-            let application = state.records.get(&root).and_then(|record| application_outputs(&record.outputs));
+            let application =
+                state.records.get(&root).and_then(|record| application_outputs(&record.outputs));
             let (known, recorded) = (BTreeSet::from([root.clone()]), BTreeMap::new());
             (None, Scope { root: root.clone(), known, recorded, application })
         });
@@ -387,7 +450,11 @@ fn application_outputs(outputs: &Outputs) -> Option<ApplicationOutputs> {
 fn latest_generation(holder: &ResourceId, state: &SliceState) -> Option<u32> {
     let from = holder.credential(0);
     let same_holder = |id: &&ResourceId| id.host().as_ref() == Some(holder);
-    let after = state.records.range(holder.clone()..).map(|(id, _)| id).take_while(|id| id.as_str().starts_with(holder.as_str()));
+    let after = state
+        .records
+        .range(holder.clone()..)
+        .map(|(id, _)| id)
+        .take_while(|id| id.as_str().starts_with(holder.as_str()));
     let credentials = after.filter(|id| id.kind() == from.kind()).filter(same_holder);
     credentials.filter_map(|id| id.name().parse().ok()).max()
 }
@@ -413,11 +480,14 @@ pub(crate) fn minted(spec: &Spec) -> Option<&SecretRef> {
 fn unenforced(plan: &SlicePlan, drivers: &Drivers) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for step in &plan.steps {
-        let (Some(Spec::Segment(segment)), Ok(driver)) = (step.change.after().map(AsRef::as_ref), drivers.find(&step.driver)) else {
+        let (Some(Spec::Segment(segment)), Ok(driver)) =
+            (step.change.after().map(AsRef::as_ref), drivers.find(&step.driver))
+        else {
             continue;
         };
         let enforced = driver.enforces();
-        let only_declared = segment.wanted().into_iter().filter(|(objective, _)| !enforced.contains(objective));
+        let only_declared =
+            segment.wanted().into_iter().filter(|(objective, _)| !enforced.contains(objective));
         warnings.extend(only_declared.map(|(objective, value)| Warning::Unenforced {
             segment: step.resource.clone(),
             objective: format!("{objective} {value}"),
@@ -425,7 +495,10 @@ fn unenforced(plan: &SlicePlan, drivers: &Drivers) -> Vec<Warning> {
         if let Layer::Access(_) = segment.layer
             && enforced.is_empty()
         {
-            warnings.push(Warning::Unenforced { segment: step.resource.clone(), objective: "the access technology".into() });
+            warnings.push(Warning::Unenforced {
+                segment: step.resource.clone(),
+                objective: "the access technology".into(),
+            });
         }
     }
     warnings

@@ -49,7 +49,10 @@ pub(crate) fn reap(
             let known = graph.nodes.contains_key(id) || state.records.contains_key(id);
             if let (false, Observed::Present { spec, .. }, Some(driver)) = (known, observed, driver_of(id)) {
                 let before = Arc::new(spec.clone());
-                doomed.insert(id.clone(), Doomed { driver, before, uses: Vec::new(), reason: Reason::Orphaned });
+                doomed.insert(
+                    id.clone(),
+                    Doomed { driver, before, uses: Vec::new(), reason: Reason::Orphaned },
+                );
             }
         }
     }
@@ -140,7 +143,11 @@ fn order<'a>(
 }
 
 /// Whether `from` must be gone before `to`, through however many others.
-fn reaches(before: &BTreeMap<&ResourceId, BTreeSet<&ResourceId>>, from: &ResourceId, to: &ResourceId) -> bool {
+fn reaches(
+    before: &BTreeMap<&ResourceId, BTreeSet<&ResourceId>>,
+    from: &ResourceId,
+    to: &ResourceId,
+) -> bool {
     let mut open = vec![to];
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {

@@ -4,7 +4,7 @@ use super::{
     ApplicationInputs, ApplicationOutputs, AttachmentInputs, AttachmentOutputs, CredentialHolder,
     CredentialInputs, CredentialOutputs, DeviceInputs, DeviceOutputs, ExportInputs, ExportServer,
     InApplication, Inputs, KindName, NoInputs, Outputs, PortInputs, PortOutputs, ProfileOutputs, ResourceId,
-    SegmentOutputs, SpaceOutputs, TenantOutputs, WorkloadInputs, WorkloadOutputs,
+    SegmentOutputs, SpaceOutputs, Spec, TenantOutputs, WorkloadInputs, WorkloadOutputs,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,9 +43,10 @@ fn nearest(id: &ResourceId, kind: KindName) -> Result<ResourceId> {
     })
 }
 
-/// Collects the inputs of `id`, which uses `uses`.
+/// Collects the inputs of `id`, which is like `spec` and uses `uses`.
 pub(crate) fn resolve_inputs(
     id: &ResourceId,
+    spec: &Spec,
     uses: &[ResourceId],
     outputs_of: &OutputsOf<'_>,
 ) -> Result<Inputs> {
@@ -104,7 +105,11 @@ pub(crate) fn resolve_inputs(
         }
         KindName::Device => Inputs::Device(DeviceInputs {
             application: in_application()?,
-            profile: profile(outputs_of, required(KindName::Profile)?)?,
+            profile: match (of_kind(KindName::Profile).next(), spec) {
+                // A device that was found without a record goes without more being known of its profile than the name.
+                (None, Spec::Device(device)) => ProfileOutputs { name: device.profile.clone() },
+                _ => profile(outputs_of, required(KindName::Profile)?)?,
+            },
         }),
         KindName::Export => {
             let server = of_kind(KindName::Attachment).next().map(|attached| {

@@ -96,7 +96,8 @@ impl Caller {
             let results = self.call(connection, &open, deadline).await;
             attempt += 1;
             let mut again = Vec::new();
-            let mut pause = self.shared.limits.pause(attempt);
+            let usual = self.shared.limits.pause(attempt);
+            let mut pause = Duration::ZERO;
             let mut offline = false;
             for (mut step, result) in open.into_iter().zip(results) {
                 let error = match result {
@@ -112,7 +113,9 @@ impl Caller {
                 let away = error.kind() == ErrorKind::Unavailable && self.waits_offline(begun);
                 let passes = match error.kind() {
                     ErrorKind::NotReady => Instant::now() < deadline,
-                    kind if kind.is_retryable() => attempt < self.shared.limits.attempts && Instant::now() < deadline,
+                    kind if kind.is_retryable() => {
+                        attempt < self.shared.limits.attempts && Instant::now() < deadline
+                    }
                     _ => false,
                 };
                 if !passes && !away {
@@ -120,7 +123,11 @@ impl Caller {
                     continue;
                 }
                 offline |= away;
-                pause = error.retry_after().unwrap_or(pause).max(pause);
+                let wanted = match error.kind() {
+                    ErrorKind::NotReady => usual.min(self.shared.limits.longest_ready_pause),
+                    _ => usual,
+                };
+                pause = pause.max(error.retry_after().unwrap_or(wanted));
                 let reason = error.to_cause().root().to_owned();
                 let resource = step.work.id().clone();
                 tracing::debug!(%resource, attempt, reason, "the step is tried again");
@@ -184,7 +191,12 @@ impl Caller {
 
     /// Waits until no call on `id` that was left without an answer can act any more: until `until`, unless the domain knows better.
     /// `false` when the person asked to stop.
-    pub(crate) async fn outwait(&self, connection: &Connection, id: &ResourceId, until: Option<Timestamp>) -> bool {
+    pub(crate) async fn outwait(
+        &self,
+        connection: &Connection,
+        id: &ResourceId,
+        until: Option<Timestamp>,
+    ) -> bool {
         let Some(until) = until.filter(|until| *until > self.shared.clock.now()) else { return true };
         let observe = self.shared.limits.observe_deadline;
         let cx = self.context(Instant::now() + observe);
@@ -198,7 +210,8 @@ impl Caller {
     /// Whether the slice's policy is to wait for a place that is away, and the time for that is not over.
     fn waits_offline(&self, begun: Instant) -> bool {
         let offline = self.run.plan.offline;
-        offline.policy == OnOffline::Wait && offline.limit.is_none_or(|limit| begun.elapsed() < limit.duration())
+        offline.policy == OnOffline::Wait
+            && offline.limit.is_none_or(|limit| begun.elapsed() < limit.duration())
     }
 
     async fn note_state(&self, state: RunState, mut writes: Vec<Write>) -> Result<()> {
@@ -217,15 +230,45 @@ impl Caller {
         }
     }
 
+    /// As [`Self::verify`]; a place that is away is waited for where that is the slice's policy.
+    pub(crate) async fn verify_once_reachable(
+        &self,
+        connection: &Connection,
+        steps: &[StepId],
+        records: &[Arc<Record>],
+    ) -> Result<(), Halt> {
+        let begun = Instant::now();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.verify(connection, steps, records).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable && self.waits_offline(begun) => error,
+                verified => return verified.map_err(Halt::Failed),
+            };
+            let reason = error.to_cause().root().to_owned();
+            for step in steps {
+                let resource = self.step(*step).resource.clone();
+                self.shared
+                    .tell(&self.run, Progress::StepRetried { resource, reason: reason.clone(), attempt });
+            }
+            self.note_state(RunState::Waiting, Vec::new()).await.map_err(Halt::Failed)?;
+            if !self.sleep_until(Instant::now() + self.shared.limits.pause(attempt)).await {
+                return Err(Halt::Waiting);
+            }
+            self.note_state(RunState::Running, Vec::new()).await.map_err(Halt::Failed)?;
+        }
+    }
+
     /// Checks that what a step was planned from is still what is there; for scopes that could not be seen when the plan was made.
-    pub(crate) async fn verify(&self, connection: &Connection, steps: &[StepId], records: &[Arc<Record>]) -> Result<()> {
+    async fn verify(&self, connection: &Connection, steps: &[StepId], records: &[Arc<Record>]) -> Result<()> {
         let steps: Vec<&Step> = steps.iter().map(|step| self.step(*step)).collect();
         let Some(first) = steps.first() else { return Ok(()) };
         let root = first.resource.scope();
-        let application = records.iter().find(|record| record.id == root).and_then(|record| match &record.outputs {
-            Outputs::Application(outputs) => Some(outputs.clone()),
-            _ => None,
-        });
+        let application =
+            records.iter().find(|record| record.id == root).and_then(|record| match &record.outputs {
+                Outputs::Application(outputs) => Some(outputs.clone()),
+                _ => None,
+            });
         let recorded = records.iter().map(|record| (record.id.clone(), Arc::clone(&record.spec))).collect();
         let known = steps.iter().map(|step| step.resource.clone()).collect();
         let scope = Scope { root, known, recorded, application };
@@ -233,21 +276,32 @@ impl Caller {
         let deadline = Instant::now() + span;
         let cx = self.context(deadline);
         let observed = tokio::time::timeout_at(deadline, connection.domain.observe(&cx, &scope)).await;
-        let observed = observed
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root))))?;
+        let observed = observed.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root)))
+        })?;
         for step in steps {
             let seen = observed.iter().find(|(id, _)| *id == step.resource).map(|(_, seen)| seen);
             if let Some(difference) = self.difference(connection, step, seen) {
-                return Err(Error::new(ErrorKind::Moved, format!("\"{}\" is not as it was planned from: {difference}", step.resource))
-                    .with_help("plan again, now that its place can be reached"));
+                return Err(Error::new(
+                    ErrorKind::Moved,
+                    format!("\"{}\" is not as it was planned from: {difference}", step.resource),
+                )
+                .with_help("plan again, now that its place can be reached"));
             }
         }
         Ok(())
     }
 
-    fn difference(&self, connection: &Connection, step: &Step, seen: Option<&Observed>) -> Option<&'static str> {
+    fn difference(
+        &self,
+        connection: &Connection,
+        step: &Step,
+        seen: Option<&Observed>,
+    ) -> Option<&'static str> {
         match (seen, step.change.before()) {
-            (Some(Observed::Foreign { .. }), _) if step.ownership != Ownership::Adopt => Some("it belongs to somebody else"),
+            (Some(Observed::Foreign { .. }), _) if step.ownership != Ownership::Adopt => {
+                Some("it belongs to somebody else")
+            }
             (Some(Observed::Present { spec, .. }), Some(before)) => {
                 let driver = self.shared.connections.driver(&connection.info.name)?;
                 (driver.compare(spec, before) != Verdict::Same).then_some("it has changed")

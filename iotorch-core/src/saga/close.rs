@@ -35,7 +35,8 @@ impl Saga {
 
     /// Removes the secrets that no record names any more.
     async fn remove_secrets(&self) -> Result<()> {
-        let named: BTreeSet<&SecretRef> = self.records.values().filter_map(|record| minted(&record.spec)).collect();
+        let named: BTreeSet<&SecretRef> =
+            self.records.values().filter_map(|record| minted(&record.spec)).collect();
         let earlier = self.tally.given.iter().flatten().flat_map(|given| &given.prior);
         let earlier = earlier.filter_map(|record| minted(&record.spec));
         let candidates: BTreeSet<&SecretRef> = self.run.plan.secrets.iter().chain(earlier).collect();
@@ -53,7 +54,9 @@ impl Saga {
                 self.records.insert(record.id.clone(), Arc::clone(&record));
                 writes.push(Write::PutRecord(record));
             }
-            if !self.tally.committed && let Some(document) = &self.run.plan.document {
+            if !self.tally.committed
+                && let Some(document) = &self.run.plan.document
+            {
                 writes.push(Write::PutSlice(Arc::clone(document)));
             }
         }
@@ -77,7 +80,11 @@ impl Saga {
     pub(super) async fn stay(mut self, state: RunState) -> Result<Ended> {
         let writes = std::mem::take(&mut self.backlog);
         if state == RunState::Stuck && self.tally.committed {
-            let open = self.run.plan.numbered().filter(|(id, step)| step.phase == Phase::Reap && !self.tally.is_settled(*id));
+            let open = self
+                .run
+                .plan
+                .numbered()
+                .filter(|(id, step)| step.phase == Phase::Reap && !self.tally.is_settled(*id));
             self.left_behind = open.map(|(_, step)| step.resource.to_string()).collect();
         }
         let residue = self.residue();
@@ -118,7 +125,10 @@ impl Saga {
         let mut records = Vec::new();
         for (id, step) in self.run.plan.numbered() {
             let state = self.tally.state(id);
-            let settled = matches!(state, StepState::Pending | StepState::Done | StepState::Skipped | StepState::Undone);
+            let settled = matches!(
+                state,
+                StepState::Pending | StepState::Done | StepState::Skipped | StepState::Undone
+            );
             let Some(given) = self.tally.given[id.index()].as_ref().filter(|_| !settled) else { continue };
             let cause = cause_of(state).unwrap_or_else(unfinished);
             let record = match (self.records.get(&step.resource), step.change.after()) {

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     observer::Progress,
     plan::{Basis, Condition, Phase, StepId},
-    resource::{Change, Inputs, KindName, Outputs, ResourceId, Work, resolve_inputs},
+    resource::{Change, Inputs, KindName, Outputs, ResourceId, Spec, Work, resolve_inputs},
     store::{Entry, JournalEvent, Record, Write},
 };
 
@@ -51,6 +51,12 @@ pub(super) struct Completed {
     pub(super) end: PhaseEnd,
 }
 
+impl Completed {
+    pub(super) const fn nothing(end: PhaseEnd) -> Self {
+        Self { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end }
+    }
+}
+
 impl Saga {
     /// Does the steps of a phase, as many at once as their order allows.
     pub(super) async fn forward(&mut self, phase: Phase) -> Result<PhaseEnd> {
@@ -74,7 +80,8 @@ impl Saga {
         let mut under_way = FuturesUnordered::new();
         loop {
             // A delete that fails keeps nothing but what rests on it; a step of the build phase that fails ends the phase.
-            let stop = self.caller.cancelled.is_cancelled() || (phase == Phase::Build && end != PhaseEnd::Complete);
+            let stop =
+                self.caller.cancelled.is_cancelled() || (phase == Phase::Build && end != PhaseEnd::Complete);
             while !stop && !ready.is_empty() {
                 let mut skipped = Vec::new();
                 for (connection, calls) in self.batches(std::mem::take(&mut ready), &mut skipped)? {
@@ -96,14 +103,20 @@ impl Saga {
             }
             self.take_in(&completed);
         }
-        if end == PhaseEnd::Complete && plan.numbered().any(|(id, step)| step.phase == phase && !self.tally.is_settled(id)) {
+        if end == PhaseEnd::Complete
+            && plan.numbered().any(|(id, step)| step.phase == phase && !self.tally.is_settled(id))
+        {
             end = if self.caller.cancelled.is_cancelled() { PhaseEnd::Stopped } else { PhaseEnd::Failed };
         }
         Ok(end)
     }
 
     /// Puts steps together that one call can do; those that are not needed go to `skipped`.
-    fn batches(&mut self, ready: Vec<StepId>, skipped: &mut Vec<StepId>) -> Result<Vec<(Arc<Connection>, Vec<Call>)>> {
+    fn batches(
+        &mut self,
+        ready: Vec<StepId>,
+        skipped: &mut Vec<StepId>,
+    ) -> Result<Vec<(Arc<Connection>, Vec<Call>)>> {
         let plan = Arc::clone(&self.run.plan);
         let mut groups: BTreeMap<(ResourceId, KindName, bool), Vec<Call>> = BTreeMap::new();
         for id in ready {
@@ -112,9 +125,16 @@ impl Saga {
             let inputs = match (&step.change, record) {
                 // What goes needs to know what it was made with, also when what it used is gone already.
                 (Change::Delete { .. }, Some(record)) => record.inputs.clone(),
-                _ => self.inputs(&step.resource, &step.uses)?,
+                (
+                    Change::Create { after: spec }
+                    | Change::Update { after: spec, .. }
+                    | Change::Delete { before: spec },
+                    _,
+                ) => self.inputs(&step.resource, spec, &step.uses)?,
             };
-            if step.condition == Condition::IfInputsChanged && record.is_some_and(|record| record.inputs == inputs) {
+            if step.condition == Condition::IfInputsChanged
+                && record.is_some_and(|record| record.inputs == inputs)
+            {
                 self.skip(id);
                 skipped.push(id);
                 continue;
@@ -122,10 +142,13 @@ impl Saga {
             let mut prior: Vec<_> = record.into_iter().cloned().collect();
             prior.extend(step.takes_along.iter().filter_map(|id| self.records.get(id)).cloned());
             let change = step.change.clone().map(|spec| (*spec).clone());
-            let Some(work) = Work::new(step.resource.clone(), change, inputs.clone(), step.ownership) else { continue };
+            let Some(work) = Work::new(step.resource.clone(), change, inputs.clone(), step.ownership) else {
+                continue;
+            };
             let uncertain_until = self.tally.uncertain_until(&plan, &step.resource);
             let uncertain_until = uncertain_until.max(record.and_then(|record| record.uncertain_until));
-            let call = Call { step: id, work, given: Given { inputs: Arc::new(inputs), prior }, uncertain_until };
+            let call =
+                Call { step: id, work, given: Given { inputs: Arc::new(inputs), prior }, uncertain_until };
             let key = (step.resource.scope(), step.resource.kind(), step.change.is_delete());
             groups.entry(key).or_default().push(call);
         }
@@ -142,8 +165,10 @@ impl Saga {
         Ok(batches)
     }
 
-    pub(super) fn inputs(&self, id: &ResourceId, uses: &[ResourceId]) -> Result<Inputs> {
-        resolve_inputs(id, uses, &|id: &ResourceId| self.records.get(id).map(|record| record.outputs.clone()))
+    fn inputs(&self, id: &ResourceId, spec: &Spec, uses: &[ResourceId]) -> Result<Inputs> {
+        resolve_inputs(id, spec, uses, &|id: &ResourceId| {
+            self.records.get(id).map(|record| record.outputs.clone())
+        })
     }
 
     /// Notes that a step is not needed; it is written with whatever is written next, since a run that forgets it finds it again.
@@ -232,33 +257,42 @@ impl Caller {
         calls: Vec<Call>,
         unseen: Option<(Vec<StepId>, Vec<Arc<Record>>)>,
     ) -> Result<Completed> {
-        if let Some((steps, records)) = unseen
-            && let Err(error) = self.verify(connection, &steps, &records).await
-        {
-            return self.refuse(&calls, &error).await;
+        if let Some((steps, records)) = unseen {
+            match self.verify_once_reachable(connection, &steps, &records).await {
+                Ok(()) => {}
+                Err(Halt::Failed(error)) => return self.refuse(&calls, &error).await,
+                Err(Halt::Stopped) => return Ok(Completed::nothing(PhaseEnd::Stopped)),
+                Err(Halt::Waiting) => return Ok(Completed::nothing(PhaseEnd::Waiting)),
+            }
         }
         let Some(first) = calls.first() else {
-            return Ok(Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Complete });
+            return Ok(Completed::nothing(PhaseEnd::Complete));
         };
         for call in &calls {
             if !self.outwait(connection, call.work.id(), call.uncertain_until).await {
-                return Ok(Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Stopped });
+                return Ok(Completed::nothing(PhaseEnd::Stopped));
             }
         }
         let span = self.deadline(self.step(first.step));
         let mut entries = self.started(&calls, Instant::now() + span);
-        self.shared.store.commit(entries.iter().map(|entry| Write::Append(self.run.id, entry.clone())).collect()).await?;
+        self.shared
+            .store
+            .commit(entries.iter().map(|entry| Write::Append(self.run.id, entry.clone())).collect())
+            .await?;
         let begun = Instant::now();
         for call in &calls {
             let resource = self.step(call.step).resource.clone();
             self.shared.tell(&self.run, Progress::StepStarted { resource, undo: false });
         }
         let restart = |deadline| -> Vec<Write> {
-            self.started(&calls, deadline).into_iter().map(|entry| Write::Append(self.run.id, entry)).collect()
+            self.started(&calls, deadline)
+                .into_iter()
+                .map(|entry| Write::Append(self.run.id, entry))
+                .collect()
         };
         let works = calls.iter().map(|call| call.work.clone()).collect();
         let answers = self.perform(connection, works, span, &restart).await;
-        let mut completed = Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Complete };
+        let mut completed = Completed::nothing(PhaseEnd::Complete);
         let mut told = Vec::new();
         for (call, Answer { result, uncertain_until }) in calls.iter().zip(answers) {
             let step = self.step(call.step);
@@ -278,7 +312,8 @@ impl Caller {
                 }
                 Err(halt) => {
                     if completed.end == PhaseEnd::Complete {
-                        completed.end = if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
+                        completed.end =
+                            if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
                     }
                     continue;
                 }
@@ -334,12 +369,19 @@ impl Caller {
 
     /// Fails a batch that was never begun.
     async fn refuse(&self, calls: &[Call], error: &crate::Error) -> Result<Completed> {
-        let mut completed = Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Failed };
+        let mut completed = Completed::nothing(PhaseEnd::Failed);
         for call in calls {
             let step = self.step(call.step);
             let cause = describe(step, false, error.to_cause().into()).to_cause();
-            completed.entries.push(self.entry(JournalEvent::Failed { step: call.step, cause: cause.clone(), uncertain_until: None }));
-            self.shared.tell(&self.run, Progress::StepFailed { resource: step.resource.clone(), undo: false, cause });
+            completed.entries.push(self.entry(JournalEvent::Failed {
+                step: call.step,
+                cause: cause.clone(),
+                uncertain_until: None,
+            }));
+            self.shared.tell(
+                &self.run,
+                Progress::StepFailed { resource: step.resource.clone(), undo: false, cause },
+            );
         }
         self.write(&completed).await?;
         Ok(completed)

@@ -44,7 +44,13 @@ pub(crate) struct Ended {
 }
 
 impl Saga {
-    pub(crate) fn new(shared: Arc<Shared>, run: Arc<Run>, state: &SliceState, tally: Tally, options: &RunOptions) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        run: Arc<Run>,
+        state: &SliceState,
+        tally: Tally,
+        options: &RunOptions,
+    ) -> Self {
         let caller = Caller { shared, run: Arc::clone(&run), cancelled: options.cancelled.clone() };
         Self {
             policy: options.on_failure.unwrap_or(run.plan.on_failure),
@@ -70,7 +76,8 @@ impl Saga {
     /// [`ErrorKind::Conflict`] when the run cannot go that way any more.
     pub(crate) async fn turn(&mut self, direction: Direction) -> Result<()> {
         let refused = |why: &str, help: &str| {
-            Err(Error::new(ErrorKind::Conflict, format!("cannot resume run {}: {why}", self.run.id)).with_help(help))
+            Err(Error::new(ErrorKind::Conflict, format!("cannot resume run {}: {why}", self.run.id))
+                .with_help(help))
         };
         match direction {
             Direction::Rollback if self.tally.committed => {

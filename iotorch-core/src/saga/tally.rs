@@ -100,7 +100,9 @@ impl Tally {
             }
             JournalEvent::Committed => self.committed = true,
             JournalEvent::Unwinding => self.unwinding = true,
-            JournalEvent::UndoStarted { step, deadline } => self.set(*step, StepState::Undoing { deadline: *deadline }),
+            JournalEvent::UndoStarted { step, deadline } => {
+                self.set(*step, StepState::Undoing { deadline: *deadline })
+            }
             JournalEvent::UndoFinished { step, uncertain_until } => {
                 self.doubt(*step, *uncertain_until);
                 self.set(*step, StepState::Undone);

@@ -36,8 +36,11 @@ impl Saga {
     /// Undoes every step that may have had an effect. One that cannot be undone keeps only what it rests on.
     pub(super) async fn unwind(&mut self) -> Result<PhaseEnd> {
         let plan = Arc::clone(&self.run.plan);
-        let mut remaining: BTreeSet<StepId> =
-            plan.numbered().filter(|(id, step)| step.phase == Phase::Build && self.acted(*id)).map(|(id, _)| id).collect();
+        let mut remaining: BTreeSet<StepId> = plan
+            .numbered()
+            .filter(|(id, step)| step.phase == Phase::Build && self.acted(*id))
+            .map(|(id, _)| id)
+            .collect();
         let carriers = self.carriers(&remaining);
         let mut blocked: BTreeSet<StepId> = BTreeSet::new();
         let mut under_way = FuturesUnordered::new();
@@ -48,10 +51,12 @@ impl Saga {
                 for step in self.undoable(&remaining, &carriers, &busy, &blocked) {
                     busy.insert(step);
                     let carried = carriers.iter().filter(|(_, carrier)| **carrier == step).map(|(id, _)| *id);
-                    let carried = carried.filter_map(|id| Some((id, self.tally.given[id.index()].clone()?))).collect();
+                    let carried =
+                        carried.filter_map(|id| Some((id, self.tally.given[id.index()].clone()?))).collect();
                     let Some(given) = self.tally.given[step.index()].clone() else { continue };
                     let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource);
-                    let (caller, undo) = (self.caller.clone(), Undo { step, given, carried, uncertain_until });
+                    let (caller, undo) =
+                        (self.caller.clone(), Undo { step, given, carried, uncertain_until });
                     under_way.push(async move { caller.undo(undo).await });
                 }
             }
@@ -91,7 +96,9 @@ impl Saga {
             .iter()
             .filter(|id| {
                 let step = plan.step(**id);
-                matches!(step.change, Change::Create { .. }) && step.ownership == Ownership::Ours && self.was_new(**id)
+                matches!(step.change, Change::Create { .. })
+                    && step.ownership == Ownership::Ours
+                    && self.was_new(**id)
             })
             .map(|id| (&plan.step(*id).resource, *id))
             .collect();
@@ -152,7 +159,7 @@ impl Caller {
         let connection = self.connection(step)?;
         let span = self.deadline(step);
         if !self.outwait(&connection, &step.resource, undo.uncertain_until).await {
-            let stopped = Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Stopped };
+            let stopped = Completed::nothing(PhaseEnd::Stopped);
             return Ok((undo.step, stopped));
         }
         let started = |deadline: Instant| {
@@ -180,16 +187,25 @@ impl Caller {
                 break;
             }
         }
-        let mut completed = Completed { entries: Vec::new(), writes: Vec::new(), steps: Vec::new(), end: PhaseEnd::Complete };
+        let mut completed = Completed::nothing(PhaseEnd::Complete);
         let resource = step.resource.clone();
         let progress = match halted {
             None => {
                 completed.writes = restored(step.resource.clone(), &undo.given, made, uncertain_until);
-                completed.entries.push(self.journal(JournalEvent::UndoFinished { step: undo.step, uncertain_until }));
+                completed
+                    .entries
+                    .push(self.journal(JournalEvent::UndoFinished { step: undo.step, uncertain_until }));
                 completed.steps.push(undo.step);
                 for (carried, given) in &undo.carried {
-                    completed.writes.extend(restored(self.step(*carried).resource.clone(), given, Vec::new(), None));
-                    completed.entries.push(self.journal(JournalEvent::UndoFinished { step: *carried, uncertain_until: None }));
+                    completed.writes.extend(restored(
+                        self.step(*carried).resource.clone(),
+                        given,
+                        Vec::new(),
+                        None,
+                    ));
+                    completed.entries.push(
+                        self.journal(JournalEvent::UndoFinished { step: *carried, uncertain_until: None }),
+                    );
                     completed.steps.push(*carried);
                 }
                 Some(Progress::StepSucceeded { resource, undo: true, took: begun.elapsed() })
@@ -197,13 +213,15 @@ impl Caller {
             Some(Halt::Failed(error)) => {
                 let cause = describe(step, true, error).to_cause();
                 tracing::error!(slice = %self.run.plan.slice, run = %self.run.id, step = %resource, %cause, "the step could not be undone");
-                let event = JournalEvent::UndoFailed { step: undo.step, cause: cause.clone(), uncertain_until };
+                let event =
+                    JournalEvent::UndoFailed { step: undo.step, cause: cause.clone(), uncertain_until };
                 completed.entries.push(self.journal(event));
                 completed.end = PhaseEnd::Failed;
                 Some(Progress::StepFailed { resource, undo: true, cause })
             }
             Some(halt) => {
-                completed.end = if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
+                completed.end =
+                    if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
                 None
             }
         };
@@ -223,14 +241,21 @@ impl Caller {
         let own = undo.given.prior.iter().find(|record| record.id == step.resource);
         let inputs = own.map_or_else(|| (*undo.given.inputs).clone(), |record| record.inputs.clone());
         let change = step.change.clone().map(|spec| (*spec).clone()).inverse();
-        let unfit = || Error::new(ErrorKind::Unexpected, format!("cannot undo \"{}\": its journal does not fit", step.resource));
-        let work = Work::new(step.resource.clone(), change, inputs, step.ownership.inverse()).ok_or_else(unfit)?;
+        let unfit = || {
+            Error::new(
+                ErrorKind::Unexpected,
+                format!("cannot undo \"{}\": its journal does not fit", step.resource),
+            )
+        };
+        let work =
+            Work::new(step.resource.clone(), change, inputs, step.ownership.inverse()).ok_or_else(unfit)?;
         let mut works = vec![(work, own.cloned())];
         if step.change.is_delete() {
             // What went along has to be made again, hosts and used resources first.
             for record in in_order(undo.given.prior.iter().filter(|record| record.id != step.resource)) {
                 let change = Change::Create { after: (*record.spec).clone() };
-                let work = Work::new(record.id.clone(), change, record.inputs.clone(), Ownership::Ours).ok_or_else(unfit)?;
+                let work = Work::new(record.id.clone(), change, record.inputs.clone(), Ownership::Ours)
+                    .ok_or_else(unfit)?;
                 works.push((work, Some(Arc::clone(record))));
             }
         }
@@ -252,7 +277,9 @@ fn restored(
         let outputs = made.iter().find(|(other, _)| other.id == record.id).map(|(_, outputs)| outputs);
         match outputs {
             Some(Outputs::Removed { .. }) | None => Arc::clone(record),
-            Some(outputs) => Arc::new(Record { outputs: outputs.clone(), uncertain_until, ..Record::clone(record) }),
+            Some(outputs) => {
+                Arc::new(Record { outputs: outputs.clone(), uncertain_until, ..Record::clone(record) })
+            }
         }
     };
     given.prior.iter().map(|record| Write::PutRecord(now(record))).collect()

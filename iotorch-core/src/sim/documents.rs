@@ -1,8 +1,9 @@
 //! Documents to simulate with.
 
 use crate::model::{
-    Connection, Device, DriverName, Gateway, Infrastructure, InfrastructureName, InfrastructureSpec, PartName, Placement, Profile,
-    ProfileResource, ResourceName, Server, Slice, SliceName, SliceSpec, Tier, ValueType,
+    Connection, Device, DriverName, Gateway, Infrastructure, InfrastructureName, InfrastructureSpec,
+    PartName, Placement, Profile, ProfileResource, ResourceName, Server, Slice, SliceName, SliceSpec, Tier,
+    ValueType,
 };
 
 /// An infrastructure of a [`super::World`], in the cloud when its name says so, else at the edge.
@@ -25,13 +26,16 @@ pub fn sim_infrastructure(name: &str) -> Infrastructure {
 #[allow(clippy::expect_used, reason = "documented: names in tests are literals")]
 pub fn sim_slice(name: &str) -> Slice {
     let app = || DriverName::literal("sim-app");
-    let (gw, hub, climate) = (PartName::literal("gw"), PartName::literal("hub"), PartName::literal("climate"));
+    let (gw, hub, climate) =
+        (PartName::literal("gw"), PartName::literal("hub"), PartName::literal("climate"));
     let temperature = ProfileResource::builder()
         .name(ResourceName::literal("temperature"))
         .value_type(ValueType::Float)
         .unit("Cel")
         .build();
-    let device = |name| Device::builder().name(PartName::literal(name)).gateway(gw.clone()).profile(climate.clone()).build();
+    let device = |name| {
+        Device::builder().name(PartName::literal(name)).gateway(gw.clone()).profile(climate.clone()).build()
+    };
     let spec = SliceSpec::builder()
         .gateways(vec![
             Gateway::builder()
@@ -42,7 +46,11 @@ pub fn sim_slice(name: &str) -> Slice {
                 .build(),
         ])
         .servers(vec![
-            Server::builder().name(hub).application(app()).placement(Placement::builder().tier(Tier::Cloud).build()).build(),
+            Server::builder()
+                .name(hub)
+                .application(app())
+                .placement(Placement::builder().tier(Tier::Cloud).build())
+                .build(),
         ])
         .profiles(vec![Profile { name: climate.clone(), resources: vec![temperature] }])
         .devices(vec![device("d1"), device("d2")])

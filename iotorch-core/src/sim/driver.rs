@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{DriverName, Infrastructure},
     place::{Facts, Place, Route},
-    resource::{Endpoint, KindName, NetAddress, ResourceId, Role, Spec},
+    resource::{Endpoint, KindName, NetAddress, Objective, ResourceId, Role, Spec},
 };
 
 /// A driver of a [`World`], under whatever name and for whatever kinds a test needs.
@@ -25,7 +25,8 @@ pub struct SimDriver {
 
 const IN_GATEWAY: [KindName; 5] =
     [KindName::Application, KindName::Profile, KindName::Device, KindName::Credential, KindName::Export];
-const IN_SERVER: [KindName; 4] = [KindName::Application, KindName::Tenant, KindName::Attachment, KindName::Credential];
+const IN_SERVER: [KindName; 4] =
+    [KindName::Application, KindName::Tenant, KindName::Attachment, KindName::Credential];
 
 impl SimDriver {
     fn new(world: &World, name: &DriverName, serves: Serves, kinds: Vec<KindName>) -> Self {
@@ -66,7 +67,7 @@ impl SimDriver {
         Self::new(world, name, Serves::Applications(vec![Role::Gateway, Role::Server]), kinds)
     }
 
-    /// A driver of segments.
+    /// A driver of segments, which enforces data rates.
     #[must_use]
     pub fn network(world: &World, name: &DriverName) -> Self {
         Self::new(world, name, Serves::Network, vec![KindName::Segment, KindName::Port])
@@ -102,8 +103,17 @@ impl Driver for SimDriver {
     fn compare(&self, have: &Spec, want: &Spec) -> Verdict {
         match self.replaces {
             _ if have == want => Verdict::Same,
-            Some(kind) if kind == want.kind() => Verdict::Replace { because: format!("a {kind} cannot be changed in place") },
+            Some(kind) if kind == want.kind() => {
+                Verdict::Replace { because: format!("a {kind} cannot be changed in place") }
+            }
             _ => Verdict::Update,
+        }
+    }
+
+    fn enforces(&self) -> Vec<Objective> {
+        match self.info.serves {
+            Serves::Network => vec![Objective::BandwidthGuaranteed, Objective::BandwidthMax],
+            _ => Vec::new(),
         }
     }
 
@@ -113,7 +123,10 @@ impl Driver for SimDriver {
 
     fn place(&self, infrastructure: &Infrastructure) -> Result<Arc<dyn Place>> {
         if self.info.serves != Serves::Infrastructure {
-            return Err(Error::new(ErrorKind::Unsupported, format!("\"{}\" is not an infrastructure driver", self.info.name)));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("\"{}\" is not an infrastructure driver", self.info.name),
+            ));
         }
         Ok(Arc::new(SimPlace { world: self.world.clone(), infrastructure: infrastructure.clone() }))
     }
@@ -145,7 +158,9 @@ impl Place for SimPlace {
         self.reach()?;
         match to {
             Endpoint::Net(address) => Ok(Route::direct(address.clone())),
-            Endpoint::Service { name, .. } => Ok(Route::direct(NetAddress { host: name.clone(), port: 1, tls: false })),
+            Endpoint::Service { name, .. } => {
+                Ok(Route::direct(NetAddress { host: name.clone(), port: 1, tls: false }))
+            }
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::{
     driver::Drivers,
     error::{Error, ErrorKind, Result},
     resource::{
-        ApplicationOutputs, AttachmentOutputs, Change, CredentialHolder, CredentialOutputs, DeviceOutputs, Endpoint,
-        ExportOutputs, Inputs, KindName, Outputs, Ownership, PortOutputs, ProfileOutputs, ResourceId, SegmentOutputs,
-        SpaceOutputs, Spec, TenantOutputs, Work, WorkloadOutputs,
+        ApplicationOutputs, AttachmentOutputs, Change, CredentialHolder, CredentialOutputs, DeviceOutputs,
+        Endpoint, ExportOutputs, Inputs, KindName, Outputs, Ownership, PortOutputs, ProfileOutputs,
+        ResourceId, SegmentOutputs, SpaceOutputs, Spec, TenantOutputs, Work, WorkloadOutputs,
     },
 };
 
@@ -173,7 +173,9 @@ impl World {
             Some(Fault::Delay(delay)) => Ruling::Do(delay),
             Some(Fault::LostReply) => Ruling::DoAndFail,
             Some(Fault::Error(kind)) => Ruling::Fail(Error::new(kind, format!("simulated: {kind}"))),
-            Some(Fault::NotReady) => Ruling::Fail(Error::new(ErrorKind::NotReady, "simulated: still starting")),
+            Some(Fault::NotReady) => {
+                Ruling::Fail(Error::new(ErrorKind::NotReady, "simulated: still starting"))
+            }
             Some(Fault::LateArrival(after)) => {
                 state.late.push((Instant::now() + after, mark.to_owned(), work.clone()));
                 Ruling::Fail(unreachable())
@@ -199,7 +201,9 @@ impl World {
                 outputs: object.outputs.clone(),
                 health: object.health.clone(),
             },
-            Some(object) => Observed::Foreign { owner: object.owner.clone(), spec: Some(object.spec.clone()) },
+            Some(object) => {
+                Observed::Foreign { owner: object.owner.clone(), spec: Some(object.spec.clone()) }
+            }
         }
     }
 
@@ -218,7 +222,8 @@ impl State {
             return;
         }
         let now = Instant::now();
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.late).into_iter().partition(|(at, _, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.late).into_iter().partition(|(at, _, _)| *at <= now);
         self.late = later;
         for (_, mark, work) in due {
             // Nobody is there to hear that it failed.
@@ -244,7 +249,9 @@ impl State {
     fn perform(&mut self, work: &Work, mark: &str) -> Result<Outputs> {
         let id = work.id();
         let refused = |kind, why: String| Err(Error::new(kind, format!("cannot change \"{id}\": {why}")));
-        if let Some(object) = self.objects.get(id).filter(|object| object.owner != mark && work.ownership() != Ownership::Adopt) {
+        if let Some(object) =
+            self.objects.get(id).filter(|object| object.owner != mark && work.ownership() != Ownership::Adopt)
+        {
             return refused(ErrorKind::Conflict, format!("it belongs to {}", object.owner));
         }
         let change = work.change();
@@ -265,7 +272,8 @@ impl State {
         };
         let known = self.objects.get(id).map(|object| object.outputs.clone());
         let outputs = self.outputs(work, after, known);
-        let object = Object { owner, spec: after.clone(), outputs: outputs.clone(), health: Health::Ready, uses };
+        let object =
+            Object { owner, spec: after.clone(), outputs: outputs.clone(), health: Health::Ready, uses };
         self.objects.insert(id.clone(), object);
         Ok(outputs)
     }
@@ -274,7 +282,10 @@ impl State {
         let stays = |other: &ResourceId| other != id && !id.contains(other);
         let user = self.objects.iter().find(|(other, object)| stays(other) && object.uses.contains(id));
         if let Some((user, _)) = user {
-            return Err(Error::new(ErrorKind::Conflict, format!("cannot delete \"{id}\": \"{user}\" uses it")));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("cannot delete \"{id}\": \"{user}\" uses it"),
+            ));
         }
         self.remove(id);
         Ok(Outputs::Removed { residue: Vec::new() })
@@ -291,7 +302,8 @@ impl State {
                 let addresses = segment.endpoints.iter().zip(1_u8..).map(|(endpoint, last)| {
                     (endpoint.part.clone(), std::net::IpAddr::from([10, 0, 0, last]))
                 });
-                SegmentOutputs { identity, addresses: addresses.collect(), ..SegmentOutputs::default() }.into()
+                SegmentOutputs { identity, addresses: addresses.collect(), ..SegmentOutputs::default() }
+                    .into()
             }),
             (Spec::Workload(workload), _) => known.unwrap_or_else(|| {
                 let port = 1024 + u16::try_from(number % 60_000).unwrap_or_default();
@@ -312,7 +324,8 @@ impl State {
                 TenantOutputs { id: format!("tenant-{number}"), secret: tenant.secret.clone() }.into()
             }),
             (Spec::Attachment(_), _) => known.unwrap_or_else(|| {
-                AttachmentOutputs { thing: format!("thing-{number}"), channel: format!("channel-{number}") }.into()
+                AttachmentOutputs { thing: format!("thing-{number}"), channel: format!("channel-{number}") }
+                    .into()
             }),
             (Spec::Credential(credential), Inputs::Credential(inputs)) => {
                 let user_name = match inputs.holder {
@@ -329,11 +342,15 @@ impl State {
             }
             .into(),
             (Spec::Export(export), Inputs::Export(inputs)) => {
-                let destination = inputs.server.map(|server| format!("{} as {}", server.attachment.channel, server.attachment.thing));
+                let destination = inputs
+                    .server
+                    .map(|server| format!("{} as {}", server.attachment.channel, server.attachment.thing));
                 ExportOutputs { destination: destination.unwrap_or_else(|| export.name.clone()) }.into()
             }
             // No plan joins the specification of one kind with the inputs of another.
-            (_, _) => Outputs::Removed { residue: vec!["the kinds of specification and inputs differ".into()] },
+            (_, _) => {
+                Outputs::Removed { residue: vec!["the kinds of specification and inputs differ".into()] }
+            }
         }
     }
 }
@@ -341,8 +358,12 @@ impl State {
 /// What must be there for a step, and cannot go as long as its object is.
 fn needed(work: &Work) -> Result<Vec<ResourceId>, String> {
     let id = work.id();
-    let (Change::Create { after } | Change::Update { after, .. }) = work.change() else { return Ok(Vec::new()) };
-    let Some(application) = id.hosts().find(|host| host.kind() == KindName::Application) else { return Ok(Vec::new()) };
+    let (Change::Create { after } | Change::Update { after, .. }) = work.change() else {
+        return Ok(Vec::new());
+    };
+    let Some(application) = id.hosts().find(|host| host.kind() == KindName::Application) else {
+        return Ok(Vec::new());
+    };
     match after {
         Spec::Device(device) => {
             let profile = crate::model::PartName::new(&device.profile).map_err(|error| error.to_string())?;

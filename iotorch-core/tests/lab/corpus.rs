@@ -4,7 +4,8 @@ use iotorch_core::{
     Drivers, Intent,
     declared::DeclaredDriver,
     model::{
-        DriverName, FailurePolicy, Infrastructure, InfrastructureName, InfrastructureSpec, PartName, Placement, Slice, Tier,
+        DriverName, FailurePolicy, Infrastructure, InfrastructureName, InfrastructureSpec, PartName,
+        Placement, Slice, Tier,
     },
     resource::KindName,
     sim::{SimDriver, World},
@@ -40,7 +41,10 @@ pub(crate) fn infrastructures() -> Vec<Infrastructure> {
 }
 
 fn parse(name: &str, spec: &str) -> Slice {
-    Slice { name: iotorch_core::model::SliceName::new(name).unwrap(), spec: serde_json::from_str(spec).unwrap() }
+    Slice {
+        name: iotorch_core::model::SliceName::new(name).unwrap(),
+        spec: serde_json::from_str(spec).unwrap(),
+    }
 }
 
 /// Snapshot (a): EdgeX on a Kubernetes edge, Mainflux in a Kubernetes cloud, two devices of one profile, a transport segment, a UPF.
@@ -97,7 +101,12 @@ pub(crate) fn in_one_process() -> Slice {
 }
 
 pub(crate) fn want(slice: Slice) -> Intent {
-    Intent { infrastructures: infrastructures(), slices: vec![slice], allow_replace: true, ..Intent::default() }
+    Intent {
+        infrastructures: infrastructures(),
+        slices: vec![slice],
+        allow_replace: true,
+        ..Intent::default()
+    }
 }
 
 /// A plan of the corpus.
@@ -158,7 +167,10 @@ pub(crate) fn cases(policy: FailurePolicy) -> Vec<Case> {
         rotate(
             "rotate",
             inside(),
-            &["greenhouse/here/space/hub/app/tenant/attachment/gw", "greenhouse/here/space/gw/app/device/bench-1"],
+            &[
+                "greenhouse/here/space/hub/app/tenant/attachment/gw",
+                "greenhouse/here/space/gw/app/device/bench-1",
+            ],
         ),
     ]
 }

@@ -114,7 +114,8 @@ pub(crate) struct Lab {
 
 /// Runs `test` with virtual time.
 pub(crate) fn in_virtual_time<F: Future>(test: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(test)
 }
 
@@ -131,6 +132,13 @@ impl Lab {
         let clock = Clock::starting_at("2026-01-01T12:00:00Z".parse().unwrap());
         let engine = engine(Arc::clone(&store) as _, &secrets, clock, &drivers);
         Self { world, store, secrets, clock, drivers, engine }
+    }
+
+    /// A lab with the drivers of the simulation's own documents.
+    pub(crate) fn with_sim() -> Self {
+        let world = World::new();
+        let drivers = world.drivers();
+        Self::with(world, drivers)
     }
 
     /// The engine of the process that comes after one that died.
@@ -195,7 +203,8 @@ impl Lab {
             let row = self.store.run(run.id).await.unwrap().unwrap();
             known.extend(row.run.plan.steps.iter().map(|step| step.resource.clone()));
         }
-        let orphans: Vec<_> = self.world.objects().into_iter().filter(|(_, object)| object.owner.starts_with("lab/")).collect();
+        let orphans: Vec<_> =
+            self.world.objects().into_iter().filter(|(_, object)| object.owner.starts_with("lab/")).collect();
         let orphans: Vec<_> = orphans.iter().map(|(id, _)| id).filter(|id| !known.contains(*id)).collect();
         assert!(orphans.is_empty(), "orphans: {orphans:?}");
         if open.is_empty() {
@@ -205,15 +214,29 @@ impl Lab {
                 assert!(named.contains(&secret.to_string()), "the secret {secret} is left over");
             }
             for holder in snapshot.reservations.keys() {
-                assert!(records.iter().any(|record| record.id == *holder), "{holder} holds a reservation and is gone");
+                assert!(
+                    records.iter().any(|record| record.id == *holder),
+                    "{holder} holds a reservation and is gone"
+                );
             }
         }
     }
 }
 
-fn engine(store: Arc<dyn Store>, secrets: &Arc<MemorySecretStore>, clock: Clock, drivers: &Drivers) -> Engine {
+fn engine(
+    store: Arc<dyn Store>,
+    secrets: &Arc<MemorySecretStore>,
+    clock: Clock,
+    drivers: &Drivers,
+) -> Engine {
     let secrets: Arc<dyn SecretStore> = Arc::clone(secrets) as _;
-    Engine::builder().store(store).secrets(secrets).drivers(drivers.clone()).clock(clock).limits(limits()).build()
+    Engine::builder()
+        .store(store)
+        .secrets(secrets)
+        .drivers(drivers.clone())
+        .clock(clock)
+        .limits(limits())
+        .build()
 }
 
 fn limits() -> Limits {

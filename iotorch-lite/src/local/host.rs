@@ -15,13 +15,16 @@ use std::{
     fmt,
     fs::{File, TryLockError},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 use tokio_util::task::TaskTracker;
 
 /// The gateways and servers in one space, by name.
 pub(super) type Instances = BTreeMap<String, Instance>;
+
+/// By infrastructure and slice.
+type Spaces = BTreeMap<(String, String), Arc<Turns<Instances>>>;
 
 /// Hosts gateways and servers in this process, and remembers them in a directory for the next one.
 ///
@@ -51,8 +54,7 @@ pub struct LocalHost {
     /// The directory itself, locked.
     _lock: File,
     secrets: Arc<dyn SecretStore>,
-    /// By infrastructure and slice.
-    spaces: Mutex<BTreeMap<(String, String), Arc<Turns<Instances>>>>,
+    spaces: Mutex<Spaces>,
     tasks: TaskTracker,
 }
 
@@ -175,7 +177,7 @@ impl LocalHost {
         }
     }
 
-    fn spaces(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Arc<Turns<Instances>>>> {
+    fn spaces(&self) -> MutexGuard<'_, Spaces> {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,8 @@
 //! A gateway and a server to test with, and a device that speaks MQTT.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
+pub mod world;
+
 use iotorch_lite::{
     Gateway, GatewayConfig, Secret, Server, ServerConfig,
     api::{Attachment, Device, Export, GatewayStatus, MessageQuery, Nothing, Profile, Put},

@@ -1,0 +1,112 @@
+//! Whether documents can be done with the drivers of this command, each fault at its place in a file.
+
+use std::sync::Arc;
+
+use iotorch_core::{
+    Drivers, Engine, Intent,
+    declared::DeclaredDriver,
+    model::{DocumentKey, Documents, Infrastructure, Problems},
+    plan::Finding,
+    secret::MemorySecretStore,
+    store::MemoryStore,
+};
+use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
+
+use crate::failure::{Result, cannot};
+
+/// The drivers of this command; the infrastructure `local` is on `host`.
+pub(crate) fn drivers(host: Arc<LocalHost>) -> Drivers {
+    Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver)
+}
+
+/// Checks documents together with the infrastructures that are known already. Nothing is opened or asked: the process that holds
+/// the state may be another one.
+pub(crate) async fn check(documents: &Documents, known: Vec<Infrastructure>) -> Result<()> {
+    // A host has a directory, and the real one has its host; what is only checked is hosted nowhere.
+    let nowhere = tempfile::tempdir().map_err(|error| cannot("make a temporary directory", error))?;
+    let secrets = Arc::new(MemorySecretStore::default());
+    let drivers = drivers(LocalHost::open(nowhere.path(), Arc::<MemorySecretStore>::clone(&secrets))?);
+    let names = known.iter().map(|place| place.name.clone()).collect();
+    documents.check(&drivers, &names)?;
+
+    let engine =
+        Engine::builder().store(Arc::new(MemoryStore::new())).secrets(secrets).drivers(drivers).build();
+    let is_new = |place: &Infrastructure| documents.infrastructures().all(|other| other.name != place.name);
+    let intent = Intent {
+        infrastructures: documents
+            .infrastructures()
+            .cloned()
+            .chain(known.into_iter().filter(is_new))
+            .collect(),
+        slices: documents.slices().cloned().collect(),
+        ..Intent::default()
+    };
+    let findings = engine.findings(&intent).await?;
+    match Problems::of(findings.iter().filter_map(|finding| located(documents, finding))) {
+        Some(problems) => Err(problems.into()),
+        None => Ok(()),
+    }
+}
+
+fn located(documents: &Documents, finding: &Finding) -> Option<iotorch_core::model::Problem> {
+    let Finding { slice, pointer, issue, .. } = finding;
+    documents.problem(&DocumentKey::Slice(slice.clone()), pointer, issue.message.clone(), issue.help.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use iotorch_core::model::Source;
+
+    use super::*;
+    use crate::{failure::Failure, render::problems::problems, screen::Ink};
+
+    async fn faults(text: &str) -> String {
+        let documents = Documents::read(vec![Source::new("slice.yaml", text)]).unwrap();
+        match check(&documents, Vec::new()).await {
+            Err(Failure::Problems(found)) => problems(&found, Ink::Plain),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const DESK: &str = "apiVersion: iotorch.dev/v1alpha1
+kind: Infrastructure
+metadata: { name: desk }
+spec: { driver: local, tier: edge }
+---
+apiVersion: iotorch.dev/v1alpha1
+kind: Slice
+metadata: { name: greenhouse }
+spec:
+";
+
+    #[tokio::test]
+    async fn what_a_driver_cannot_do_is_shown_at_its_place() {
+        insta::assert_snapshot!(
+            faults(&format!(
+                "{DESK}  gateways:
+    - name: gw
+      placement: {{ infrastructure: desk }}
+      settings: {{ mqttPort: 1883, managementPort: 1883 }}
+  servers:
+    - {{ name: hub, placement: {{ infrastructure: desk }} }}
+  network:
+    core:
+      functions:
+        - {{ name: upf, type: upf, placement: {{ infrastructure: desk }}, chart: {{ source: ./upf }} }}
+"
+            ))
+            .await
+        );
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_not_there_is_shown_with_those_that_are() {
+        insta::assert_snapshot!(
+            faults(&DESK.replace("driver: local", "driver: locl").replace(
+                "spec:\n",
+                "spec: { gateways: [ { name: gw, application: edgex, placement: { infrastructure: desk } } ] }\n"
+            ))
+            .await
+        );
+    }
+}
