@@ -25,6 +25,7 @@ pub struct Capabilities {
 /// What was seen of a segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "a slice has a handful of segments, nearly all of them present")]
 pub enum SegmentStatus {
     /// It is there and ours.
     Present {

@@ -2,6 +2,8 @@
 //!
 //! A failing seed prints the command that replays it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot be set up fails")]
+
 mod lab;
 
 use std::{

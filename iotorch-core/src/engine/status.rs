@@ -233,7 +233,7 @@ impl Engine {
 fn short(id: &ResourceId) -> String {
     match id.kind() {
         KindName::Space | KindName::Application | KindName::Tenant => {
-            format!("{} {}", id.kind(), id.part().unwrap_or(id.place()))
+            format!("{} {}", id.kind(), id.part().unwrap_or_else(|| id.place()))
         }
         kind => format!("{kind} {}", id.name()),
     }

@@ -148,7 +148,7 @@ impl Saga {
             return free;
         }
         // Two hosts can each hold users of the other's contents. They go together, the later one first.
-        candidates().filter(|id| !rested_on_itself.contains(id)).last().into_iter().collect()
+        candidates().rfind(|id| !rested_on_itself.contains(id)).into_iter().collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A laboratory: a simulated world, a store that can be cut off, and an engine that can die and come back.
 
 #![allow(dead_code, reason = "each test program uses its own part of the laboratory")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 pub(crate) mod corpus;
 
