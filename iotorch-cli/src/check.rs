@@ -88,11 +88,9 @@ spec:
       placement: {{ infrastructure: desk }}
       settings: {{ mqttPort: 1883, managementPort: 1883 }}
   servers:
-    - {{ name: hub, placement: {{ infrastructure: desk }} }}
-  network:
-    core:
-      functions:
-        - {{ name: upf, type: upf, placement: {{ infrastructure: desk }}, chart: {{ source: ./upf }} }}
+    - name: hub
+      placement: {{ infrastructure: desk }}
+      settings: {{ packetLimit: 2000 }}
 "
             ))
             .await

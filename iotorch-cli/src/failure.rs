@@ -1,6 +1,13 @@
 //! Why a command did not do what it was asked for.
 
-use iotorch_core::{ApplyError, Error, ErrorKind, model::Problems};
+use std::collections::BTreeMap;
+
+use iotorch_core::{
+    ApplyError, Error, ErrorKind,
+    model::{Problems, SliceName},
+    plan::{Plan, SlicePlan, Step},
+    resource::Change,
+};
 
 use crate::exit::Exit;
 
@@ -23,8 +30,17 @@ pub(crate) enum Failure {
 pub(crate) struct ApplyFailure {
     /// What became of it.
     pub(crate) error: ApplyError,
+    /// What was to be done to each slice: `create`, `change`, `delete`.
+    pub(crate) verbs: BTreeMap<SliceName, &'static str>,
     /// The command to type to apply the same documents again, such as `iotorch apply -f greenhouse.yaml`.
     pub(crate) again: Option<String>,
+}
+
+impl ApplyFailure {
+    /// What was to be done to a slice.
+    pub(crate) fn verb(&self, slice: &SliceName) -> &'static str {
+        self.verbs.get(slice).copied().unwrap_or("finish")
+    }
 }
 
 impl Failure {
@@ -37,8 +53,23 @@ impl Failure {
         }
     }
 
-    pub(crate) fn applying(error: ApplyError, again: Option<String>) -> Self {
-        Self::Apply(Box::new(ApplyFailure { error, again }))
+    /// A plan that could not be applied.
+    pub(crate) fn applying(error: ApplyError, plan: &Plan, again: Option<String>) -> Self {
+        let verb = |slice: &SlicePlan| {
+            let is_new = |step: &Step| matches!(step.change, Change::Create { .. });
+            match &slice.document {
+                None => "delete",
+                Some(_) if slice.unchanged == 0 && slice.steps.iter().all(is_new) => "create",
+                Some(_) => "change",
+            }
+        };
+        let verbs = plan.slices.iter().map(|slice| (slice.slice.clone(), verb(slice))).collect();
+        Self::Apply(Box::new(ApplyFailure { error, verbs, again }))
+    }
+
+    /// Runs that could not be resumed.
+    pub(crate) fn resuming(error: ApplyError) -> Self {
+        Self::Apply(Box::new(ApplyFailure { error, verbs: BTreeMap::new(), again: None }))
     }
 }
 

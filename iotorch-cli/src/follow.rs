@@ -99,27 +99,34 @@ impl Live {
         done: CancellationToken,
     ) {
         let mut ticks = tokio::time::interval(TICK);
-        for tick in 0_usize.. {
+        let mut tick = 0;
+        loop {
             tokio::select! {
                 biased;
                 () = done.cancelled() => break,
                 Some(event) = events.recv() => self.tell(&event),
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => {
+                    tick += 1;
+                    self.draw(tick, &table.borrow());
+                }
             }
-            let mut foot = self.board.foot(Timestamp::now(), tick, self.screen.err);
-            let below = table.borrow().clone();
-            if !foot.is_empty() && !below.is_empty() {
-                foot.push(String::new());
-            }
-            foot.extend(below);
-            self.foot.set_message(foot.join("\n"));
-            self.foot.tick();
         }
         while let Ok(event) = events.try_recv() {
             self.tell(&event);
         }
         self.foot.finish_and_clear();
+        let _ = self.lines.clear();
         *self.screen.foot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Draws what is under way, and the table below it.
+    fn draw(&self, tick: usize, table: &[String]) {
+        let mut foot = self.board.foot(Timestamp::now(), tick, self.screen.err);
+        if !foot.is_empty() && !table.is_empty() {
+            foot.push(String::new());
+        }
+        foot.extend_from_slice(table);
+        self.foot.set_message(foot.join("\n"));
     }
 
     fn tell(&mut self, event: &RunEvent) {

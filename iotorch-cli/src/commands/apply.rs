@@ -130,7 +130,7 @@ pub(crate) async fn apply(
         return Err(unhosted(&plan, stranded, again.as_deref()).into());
     }
     if plan.is_empty() {
-        return report(setting, &plan, &Report::default());
+        return report(setting, &Report::default(), Some(&plan));
     }
     let interrupt = Interrupt::watch(&setting.screen, STOPPING)?;
     let follower = Follower::start(&setting.screen, session.events());
@@ -138,8 +138,8 @@ pub(crate) async fn apply(
     let result = session.orchestrator().apply(plan.clone(), options).await;
     follower.finish().await;
     match result {
-        Ok(done) => report(setting, &plan, &done),
-        Err(error) => Err(Failure::applying(error, again)),
+        Ok(done) => report(setting, &done, Some(&plan)),
+        Err(error) => Err(Failure::applying(error, &plan, again)),
     }
 }
 
@@ -147,12 +147,12 @@ pub(crate) async fn apply(
 pub(crate) const STOPPING: &str = "stopping: what is under way is finished first; Ctrl-C again ends at once";
 
 /// Tells what was done.
-pub(crate) fn report(setting: &Setting, plan: &Plan, done: &Report) -> Result<Exit> {
+pub(crate) fn report(setting: &Setting, done: &Report, plan: Option<&Plan>) -> Result<Exit> {
     let screen = &setting.screen;
     match screen.format() {
         Format::Json | Format::Yaml => screen.data(done)?,
         Format::Table if screen.quiet => {}
-        Format::Table => screen.result(render::report::report(plan, done, screen.out))?,
+        Format::Table => screen.result(render::report::report(done, plan, screen.out))?,
     }
     Ok(Exit::Done)
 }

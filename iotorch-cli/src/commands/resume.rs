@@ -3,9 +3,8 @@
 use clap::Args;
 use iotorch_core::{
     Direction, Report, RunOptions,
-    orchestrator::{RunFilter, RunSummary},
-    plan::{PLAN_FORMAT, Plan},
-    store::RunId,
+    orchestrator::{RunFilter, RunReport, RunSummary},
+    store::{RunId, RunState},
 };
 
 use super::apply::{STOPPING, report};
@@ -71,14 +70,7 @@ pub(crate) async fn exec(args: ResumeArgs, setting: &Setting) -> Result<Exit> {
         let follower = Follower::start(&setting.screen, session.events());
         let result = resume(session, runs, args.direction.into(), interrupt.token()).await;
         follower.finish().await;
-        let nothing = Plan {
-            format: PLAN_FORMAT,
-            infrastructures: Vec::new(),
-            removed_infrastructures: Vec::new(),
-            places: std::collections::BTreeMap::new(),
-            slices: Vec::new(),
-        };
-        report(setting, &nothing, &result?)
+        report(setting, &result?, None)
     })
     .await
 }
@@ -104,20 +96,32 @@ pub(crate) async fn resume(
     });
     let mut done = Report::default();
     let mut failed = None;
+    let mut broken = false;
     for end in futures::future::join_all(ends).await {
         match end {
             Ok(report) => done.runs.extend(report.runs),
             Err(mut failure) => {
+                broken |= failure.report.runs.is_empty();
                 done.runs.append(&mut failure.report.runs);
                 failed.get_or_insert(failure);
             }
         }
     }
     match failed {
-        None => Ok(done),
-        Some(mut failure) => {
+        Some(mut failure) if broken || !done.runs.iter().all(|run| is_as_asked(run, direction)) => {
             failure.report = done;
-            Err(Failure::applying(failure, None))
+            Err(Failure::resuming(failure))
         }
+        _ => Ok(done),
+    }
+}
+
+/// Whether a run ended as a person asked for: undoing is a failure of an apply, but not of `--rollback`.
+fn is_as_asked(run: &RunReport, direction: Direction) -> bool {
+    match direction {
+        _ if run.state == RunState::Succeeded => true,
+        Direction::Rollback => run.state == RunState::RolledBack && run.residue.is_empty(),
+        Direction::Abandon => run.state == RunState::Kept,
+        Direction::Policy | Direction::Continue => false,
     }
 }

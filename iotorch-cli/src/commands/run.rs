@@ -100,6 +100,6 @@ async fn apply(args: &RunArgs, intent: &Intent, session: &Session, stop: &Cancel
     }
     let options = RunOptions { cancelled: stop.clone(), ..args.policy.options() };
     let again = Some(format!("iotorch run{}", args.files.typed()));
-    session.orchestrator().apply(plan, options).await.map_err(|error| Failure::applying(error, again))?;
-    Ok(())
+    let applied = session.orchestrator().apply(plan.clone(), options).await;
+    applied.map(|_| ()).map_err(|error| Failure::applying(error, &plan, again))
 }

@@ -1,7 +1,7 @@
 //! Errors and failed runs.
 
 use iotorch_core::{
-    Cause, Report,
+    Cause,
     orchestrator::{RunReport, StepFailure},
     store::{RunId, RunState},
 };
@@ -37,29 +37,37 @@ pub(crate) fn cause(cause: &Cause, ink: Ink) -> String {
     text
 }
 
-/// A plan that was not, or not wholly, applied: a block for each run that failed.
+/// A plan that was not, or not wholly, applied: a block for each run that failed, and one for what broke outside of them.
 fn applied(failure: &ApplyFailure, ink: Ink) -> String {
     let failed: Vec<&RunReport> = failure.error.failed().collect();
     let error = failure.error.error.to_cause();
-    let Report { runs } = &failure.error.report;
-    match failed.as_slice() {
-        [] => cause(&error, ink),
-        [run] => run_failed(&error.message, &error, run, failure.again.as_deref(), ink),
-        several => {
-            let blocks = several.iter().map(|run| {
-                let title = format!("cannot apply slice \"{}\"", run.slice);
-                run_failed(&title, &error, run, failure.again.as_deref(), ink)
-            });
-            let sum = format!("{} of {} slices failed", several.len(), runs.len());
-            format!("{}\n{}", blocks.collect::<Vec<_>>().join("\n"), headline(&sum, ink))
-        }
+    let mut blocks: Vec<String> = failed.iter().map(|run| run_failed(failure, run, ink)).collect();
+    if !is_told(&error, &failed) {
+        blocks.push(cause(&error, ink));
+    }
+    if failed.len() > 1 {
+        let all = failure.error.report.runs.len();
+        blocks.push(headline(&format!("{} of {all} slices failed", failed.len()), ink));
+    }
+    blocks.join("\n")
+}
+
+/// Whether the blocks of the runs say what the error of the whole says.
+fn is_told(error: &Cause, failed: &[&RunReport]) -> bool {
+    let causes: Vec<_> = failed.iter().filter_map(|run| run.failure.as_ref()).collect();
+    match error.chain.first() {
+        Some(why) => causes.iter().any(|failure| failure.cause.message == *why),
+        None => !failed.is_empty() && causes.len() < failed.len(),
     }
 }
 
-fn run_failed(title: &str, error: &Cause, run: &RunReport, again: Option<&str>, ink: Ink) -> String {
+fn run_failed(failure: &ApplyFailure, run: &RunReport, ink: Ink) -> String {
+    let title = format!("cannot {} slice \"{}\"", failure.verb(&run.slice), run.slice);
+    let again = failure.again.as_deref();
     let failure = run.failure.as_ref();
-    let why = failure.map(|failure| failure.cause.message.as_str());
-    let mut text = headline(&why.map_or_else(|| title.to_owned(), |why| format!("{title}: {why}")), ink);
+    let why =
+        failure.map_or_else(|| format!("run {} is {}", run.run, run.state), |it| it.cause.message.clone());
+    let mut text = headline(&format!("{title}: {why}"), ink);
     let mut rows = Vec::new();
     if let Some(StepFailure { step, cause, after }) = failure {
         rows.extend(step.as_ref().map(|step| {
@@ -79,7 +87,7 @@ fn run_failed(title: &str, error: &Cause, run: &RunReport, again: Option<&str>, 
     rows.extend(run.residue.iter().map(|left| ("left", left.clone())));
     text.push('\n');
     text.push_str(&block(&rows, ink));
-    let told = failure.and_then(|failure| failure.cause.help.clone()).or_else(|| error.help.clone());
+    let told = failure.and_then(|failure| failure.cause.help.clone());
     let ways: Vec<String> = told.into_iter().chain(ways_on(run, again)).collect();
     if !ways.is_empty() {
         text.push('\n');

@@ -10,7 +10,7 @@ use iotorch_core::{
     model::SliceName,
     observer::{Progress, RunEvent},
     plan::{SlicePlan, Step, label},
-    resource::{Change, ResourceId},
+    resource::{Change, KindName, ResourceId},
     store::{RunId, RunState},
 };
 use jiff::Timestamp;
@@ -24,6 +24,11 @@ const SHOWN_WAITING: usize = 3;
 /// How many steps under way are shown at once.
 const SHOWN_ACTIVE: usize = 12;
 
+/// The widest that the column of names gets.
+const WIDEST_NAME: usize = 40;
+
+const CREATED: &str = "created";
+
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 /// The runs under way and what is known of their steps.
@@ -32,6 +37,8 @@ pub(crate) struct Board {
     runs: BTreeMap<RunId, Run>,
     /// The slices seen; with more than one, lines have to name theirs.
     slices: BTreeSet<SliceName>,
+    /// How wide the columns of places and of names have to be.
+    widths: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -75,6 +82,7 @@ impl Board {
         };
         if let Progress::RunStarted { plan } = &event.event {
             self.runs.insert(event.run, Run::new(event.slice.clone(), Arc::clone(plan)));
+            self.widen();
             return None;
         }
         if let Progress::RunEnded { state } = &event.event {
@@ -127,11 +135,12 @@ impl Board {
             '✘' => ink.red(told.sign),
             sign => ink.yellow(sign),
         };
-        let text = if told.sign == '✔' && told.step.is_some() { "" } else { &*told.text };
+        // The sign says already that something is there.
+        let text = if told.text == CREATED { "" } else { &*told.text };
         let took = told.took.map(time::short).unwrap_or_default();
         let place = self.place(&told.slice, told.step.as_ref());
         let name = told.step.as_ref().map(full_label).unwrap_or_default();
-        format!("{sign} {}", row(&place, &name, text, &took))
+        format!("{sign} {}", self.row(&place, &name, text, &took))
     }
 
     /// A line for a file or a pipe.
@@ -157,7 +166,11 @@ impl Board {
             let elapsed = time::short(now.duration_since(*since).try_into().unwrap_or_default());
             let text = if *undo && reason.is_empty() { "undoing" } else { reason };
             let place = self.place(&run.slice, Some(id));
-            lines.push(format!("{} {}", ink.cyan(spinner), row(&place, &full_label(id), text, &elapsed)));
+            lines.push(format!(
+                "{} {}",
+                ink.cyan(spinner),
+                self.row(&place, &full_label(id), text, &elapsed)
+            ));
         }
         if active.len() > SHOWN_ACTIVE {
             lines.push(format!("{} and {} more steps", ink.cyan(spinner), active.len() - SHOWN_ACTIVE));
@@ -170,13 +183,30 @@ impl Board {
             .collect();
         for (run, step) in waiting.iter().take(SHOWN_WAITING) {
             let place = self.place(&run.slice, Some(&step.resource));
-            let line = row(&place, &full_label(&step.resource), &run.waits_for(step), "");
+            let line = self.row(&place, &full_label(&step.resource), &run.waits_for(step), "");
             lines.push(ink.dim(format!("· {line}")));
         }
         if waiting.len() > SHOWN_WAITING {
             lines.push(ink.dim(format!("· and {} more steps to come", waiting.len() - SHOWN_WAITING)));
         }
         lines
+    }
+
+    /// Makes the columns wide enough for the runs there are; lines that are on the screen already stay as they are.
+    fn widen(&mut self) {
+        let width = |text: &str| text.chars().count();
+        for run in self.runs.values() {
+            for step in &run.plan.steps {
+                let place = width(&self.place(&run.slice, Some(&step.resource)));
+                let name = width(&full_label(&step.resource));
+                self.widths = (self.widths.0.max(place), self.widths.1.max(name).min(WIDEST_NAME));
+            }
+        }
+    }
+
+    fn row(&self, place: &str, name: &str, text: &str, took: &str) -> String {
+        let (places, names) = self.widths;
+        format!("{place:<places$}  {name:<names$}  {text:<44} {took:>7}").trim_end().to_owned()
     }
 
     /// The place of a step, with the slice where several are under way.
@@ -200,7 +230,7 @@ impl Run {
         let step = self.plan.steps.iter().filter(|step| step.resource == *resource).nth(*before);
         *before += 1;
         match step.map(|step| &step.change) {
-            Some(Change::Create { .. }) => "created",
+            Some(Change::Create { .. }) => CREATED,
             Some(Change::Update { .. }) => "changed",
             Some(Change::Delete { .. }) => "deleted",
             None => "done",
@@ -221,16 +251,16 @@ impl Run {
     }
 }
 
-/// The label with the part it belongs to, where it needs one.
+/// The label with what it belongs to, where it needs that to be told apart.
 fn full_label(id: &ResourceId) -> String {
-    match id.part() {
-        Some(part) if part != label(id) => format!("{part} {}", label(id)),
+    let within = match id.kind() {
+        KindName::Credential | KindName::Port => id.host().map(|host| full_label(&host)),
+        _ => id.part().map(str::to_owned),
+    };
+    match within {
+        Some(within) if within != label(id) => format!("{within} {}", label(id)),
         _ => label(id),
     }
-}
-
-fn row(place: &str, name: &str, text: &str, took: &str) -> String {
-    format!("{place:<12} {name:<30} {text:<44} {took:>7}").trim_end().to_owned()
 }
 
 #[cfg(test)]

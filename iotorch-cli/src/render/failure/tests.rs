@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use iotorch_core::{ApplyError, Error, ErrorKind, plan::Summary};
+use iotorch_core::{ApplyError, Error, ErrorKind, Report, plan::Summary};
 
 use super::*;
 
@@ -33,11 +33,20 @@ fn run(slice: &str, state: RunState) -> RunReport {
     }
 }
 
-fn shown(runs: Vec<RunReport>) -> String {
-    let error = Error::new(ErrorKind::Timeout, "cannot create slice \"greenhouse\"");
-    let error = ApplyError { error, report: Report { runs } };
+/// What the engine says of a plan whose first failed run is the first of these.
+fn failed(runs: Vec<RunReport>) -> ApplyFailure {
+    let first = runs.iter().find(|run| run.state != RunState::Succeeded).unwrap();
+    let mut error = Error::new(ErrorKind::Timeout, "cannot bring the slice to what is wanted");
+    if let Some(failure) = &first.failure {
+        error = error.with_source(Error::from(failure.cause.clone()));
+    }
+    let verbs = [("greenhouse".parse().unwrap(), "create"), ("orchard".parse().unwrap(), "change")].into();
     let again = Some("iotorch apply -f greenhouse.yaml".to_owned());
-    failure(&Failure::applying(error, again), Ink::Plain)
+    ApplyFailure { error: ApplyError { error, report: Report { runs } }, verbs, again }
+}
+
+fn shown(runs: Vec<RunReport>) -> String {
+    failure(&Failure::Apply(Box::new(failed(runs))), Ink::Plain)
 }
 
 #[test]
@@ -77,4 +86,13 @@ fn an_error_outside_of_runs_shows_its_chain_its_facts_and_its_help() {
         .with_help("start the server, or look at its log:\niotorch status")
         .with_source(Error::new(ErrorKind::Unavailable, "the server does not answer").with_source(root));
     insta::assert_snapshot!(failure(&Failure::Error(error), Ink::Plain));
+}
+
+#[test]
+fn what_breaks_outside_of_the_runs_is_told_beside_them() {
+    let mut broken = failed(vec![run("greenhouse", RunState::RolledBack)]);
+    broken.error.error =
+        Error::new(ErrorKind::Infeasible, "cannot reserve \"port 127.0.0.1:1883\" for slice \"orchard\"")
+            .with_source("greenhouse/desk/space/gw holds it");
+    insta::assert_snapshot!(failure(&Failure::Apply(Box::new(broken)), Ink::Plain));
 }
