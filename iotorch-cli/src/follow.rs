@@ -126,6 +126,10 @@ impl Live {
             foot.push(String::new());
         }
         foot.extend_from_slice(table);
+        if !foot.is_empty() {
+            // The terminal's echo of Ctrl-C at the end of the last line makes it scroll: what is not cleared then is empty.
+            foot.insert(0, String::new());
+        }
         self.foot.set_message(foot.join("\n"));
     }
 

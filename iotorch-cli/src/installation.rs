@@ -124,7 +124,7 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self> {
         let secrets = secrets(setting, directory)?;
-        let host = LocalHost::open(directory.join(LOCAL), Arc::clone(&secrets))?;
+        let host = open_host(directory, &secrets).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let engine = Engine::builder()
             .store(Arc::clone(&store))
@@ -243,6 +243,19 @@ pub(crate) fn make(directory: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
         cannot(format!("make the state directory \"{}\"", directory.display()), error).into()
     })
+}
+
+/// Takes the directory of what is hosted. The process that held the store before may still be letting go of it.
+async fn open_host(directory: &Path, secrets: &Arc<dyn SecretStore>) -> Result<Arc<LocalHost>> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match LocalHost::open(directory.join(LOCAL), Arc::clone(secrets)) {
+            Err(error) if error.kind() == ErrorKind::Conflict && Instant::now() < until => {
+                tokio::time::sleep(ATTEMPTS).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 async fn open_store(directory: &Path) -> Result<RedbStore, Error> {

@@ -188,7 +188,8 @@ pub struct Export {
     pub user_name: Option<String>,
     /// The topic that takes SenML packs.
     pub topic: String,
-    /// The MQTT client identifier; if absent the user name, or a random one for each connection.
+    /// The MQTT client identifier; if absent the user name or, where the secret holds it or there is none, a random one
+    /// for each connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
 }

@@ -49,6 +49,18 @@ impl Error {
         self.owner.as_deref()
     }
 
+    /// What it means to iotorch.
+    pub(crate) const fn to_core(&self) -> iotorch_core::ErrorKind {
+        use iotorch_core::ErrorKind as Core;
+        match self.kind {
+            ErrorKind::Invalid => Core::Invalid,
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => Core::Denied,
+            ErrorKind::NotFound => Core::NotFound,
+            ErrorKind::Conflict | ErrorKind::InUse | ErrorKind::Taken => Core::Conflict,
+            ErrorKind::Store => Core::Unexpected,
+        }
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), owner: None, source: None }
     }
@@ -85,24 +97,6 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-impl From<Error> for iotorch_core::Error {
-    fn from(error: Error) -> Self {
-        use iotorch_core::ErrorKind as Core;
-        let kind = match error.kind {
-            ErrorKind::Invalid => Core::Invalid,
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => Core::Denied,
-            ErrorKind::NotFound => Core::NotFound,
-            ErrorKind::Conflict | ErrorKind::InUse | ErrorKind::Taken => Core::Conflict,
-            ErrorKind::Store => Core::Unexpected,
-        };
-        let core = Self::new(kind, error.message);
-        match error.source {
-            Some(source) => core.with_source(source),
-            None => core,
-        }
     }
 }
 

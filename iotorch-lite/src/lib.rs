@@ -9,6 +9,9 @@
 //! own channel, and stores each message once. Both keep everything in one data directory, take up their work again
 //! after a crash, and are configured over an HTTP management API ([`api`]) with typed clients ([`client`]).
 //!
+//! [`LiteDriver`] lets iotorch configure them wherever they run, and [`LocalDriver`] runs them on a [`LocalHost`] in
+//! this process.
+//!
 //! # What a device does
 //!
 //! It logs in with its name as user name and one of its passwords, over MQTT 3.1.1 or 5. Its client identifier is

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Mqtt, eventually, world::*};
 use iotorch_core::{
-    Domain, Driver, ErrorKind, Health, Observed, Target, Verdict,
+    Driver, ErrorKind, Health, Observed, Target, Verdict,
     resource::{
         Application, ApplicationInputs, Change, Device, DeviceInputs, Endpoint, Export, ExportInputs,
         ExportSpec, ExportTarget, Job, Outputs, Ownership, Profile, ProfileOutputs, ProfileSpec, Role, Spec,
@@ -178,6 +178,50 @@ async fn the_next_process_hosts_everything_again_on_the_same_ports() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_dropped_gives_everything_free_soon_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path()).await;
+    world.build().await;
+    let secrets = std::sync::Arc::clone(&world.secrets);
+    let made = std::mem::take(&mut world.made);
+    drop(world);
+    let world = eventually("the ports", async || {
+        let next = World::with(dir.path(), std::sync::Arc::clone(&secrets));
+        let resumed = next.host.resume_hosting().await.unwrap();
+        let all = resumed.values().all(Result::is_ok);
+        if !all {
+            next.host.stop().await;
+        }
+        all.then_some(next)
+    });
+    let world = World { made, ..world.await };
+    assert_eq!(world.differences().await, [""; 0]);
+    world.host.stop().await;
+}
+
+#[tokio::test]
+async fn one_broken_directory_keeps_nothing_else_from_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path()).await;
+    world.build().await;
+    world.host.stop().await;
+    std::fs::write(dir.path().join("edge-1.greenhouse/gw/instance.json"), "{").unwrap();
+    std::fs::create_dir_all(dir.path().join("edge-1.greenhouse/.new-gw2/deep")).unwrap();
+    std::fs::create_dir_all(dir.path().join(".gone-edge-2.greenhouse/deep")).unwrap();
+    let world = world.reopen(dir.path()).await;
+    let resumed = world.host.resume_hosting().await.unwrap();
+    assert_eq!(resumed.len(), 2);
+    assert!(resumed["cloud/greenhouse/hub"].is_ok() && resumed["edge-1/greenhouse/gw"].is_err());
+    assert_eq!(
+        world.differences().await,
+        ["greenhouse/edge-1/space: unexpected", "greenhouse/edge-1/space/gw/app: unavailable"]
+    );
+    let names = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
+    assert_eq!((names(dir.path()), names(&dir.path().join("edge-1.greenhouse"))), (2, 2), "and all is swept");
+    world.host.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_start_says_why_and_is_repaired_by_the_next_apply() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::open(dir.path()).await;
@@ -188,12 +232,15 @@ async fn what_cannot_start_says_why_and_is_repaired_by_the_next_apply() {
     let world = world.reopen(dir.path()).await;
     let resumed = world.host.resume_hosting().await.unwrap();
     let why = resumed["cloud/greenhouse/hub"].as_ref().unwrap_err();
-    assert_eq!((why.kind(), why.to_string()), (ErrorKind::Conflict, format!("cannot listen on {taken}")));
+    assert_eq!(
+        (why.kind(), why.to_string()),
+        (ErrorKind::Conflict, "cannot start server \"hub\"".to_owned())
+    );
     assert!(resumed["edge-1/greenhouse/gw"].is_ok());
 
     let hub = space("cloud").workload(&name("hub"));
     let Health::Failed { reason } = world.health(&hub).await else { panic!() };
-    assert!(reason.starts_with(&format!("cannot listen on {taken}: ")), "{reason}");
+    assert!(reason.contains(&format!(": cannot listen on {taken}: ")), "{reason}");
     assert_eq!(
         world.differences().await,
         ["greenhouse/cloud/space/hub: outputs", "greenhouse/cloud/space/hub/app: unavailable"],
@@ -328,7 +375,7 @@ async fn objects_of_others_are_named_left_alone_adopted_and_given_back() {
 async fn directories_of_others_are_left_alone_adopted_and_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::open(dir.path()).await;
-    let theirs = dir.path().join("edge-1/greenhouse/gw");
+    let theirs = dir.path().join("edge-1.greenhouse/gw");
     std::fs::create_dir_all(&theirs).unwrap();
     std::fs::write(theirs.join("notes.txt"), "ours").unwrap();
     let Observed::Foreign { owner, .. } = world.look_at(&space("edge-1")).await else { panic!() };
@@ -496,6 +543,50 @@ async fn a_gateway_exports_to_a_plain_broker_with_a_user_name_and_a_password() {
     let shown = serde_json::to_string(&world.gateway().await.objects().await.unwrap()).unwrap();
     assert!(!shown.contains(&login) && !shown.contains(key.expose()));
     world.host.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_exports_to_a_plain_broker_that_asks_for_nothing() {
+    use iotorch_core::model::{Sink, SinkKind};
+    use mqtt5::broker::{BrokerConfig, MqttBroker, StorageBackendType, StorageConfig};
+    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+
+    let config = BrokerConfig::default()
+        .with_bind_address("127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap())
+        .with_storage(StorageConfig::new().with_backend(StorageBackendType::Memory));
+    let mut broker = MqttBroker::with_config(config).await.unwrap();
+    let (at, shutdown) = (broker.local_addr().unwrap(), broker.shutdown_handle());
+    let running = tokio::spawn(async move { broker.run().await });
+    let options = MqttOptions::new("reader", (at.ip().to_string(), at.port()));
+    let (reader, mut events) = AsyncClient::builder(options).capacity(1).build();
+    reader.subscribe("readings", QoS::AtLeastOnce).await.unwrap();
+    while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path()).await;
+    world.build().await;
+    let endpoint =
+        iotorch_core::resource::NetAddress { host: "127.0.0.1".to_owned(), port: at.port(), tls: false };
+    let sink = Sink::builder()
+        .name(name("broker"))
+        .kind(SinkKind::Mqtt)
+        .endpoint(endpoint)
+        .target("readings")
+        .build();
+    let spec = ExportSpec { name: "broker".to_owned(), target: ExportTarget::Sink(sink) };
+    let inputs = ExportInputs { application: world.application(&gateway()), server: None };
+    world.make::<Export>(&gateway().export(&name("broker")), spec, inputs).await;
+    a_reading_arrives(&world, 9.5, 1).await;
+    let pack = loop {
+        if let Event::Incoming(Packet::Publish(publish)) = events.poll().await.unwrap() {
+            break String::from_utf8(publish.payload.to_vec()).unwrap();
+        }
+    };
+    assert!(pack.contains("d1:temperature") && pack.contains("9.5"), "{pack}");
+    assert_eq!(world.differences().await, [""; 0]);
+    world.host.stop().await;
+    shutdown.shutdown();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use iotorch_core::{
     store::{RunId, RunState},
 };
 
-use super::apply::{STOPPING, report};
+use super::apply::{Policy, STOPPING, report};
 use crate::{
     cli::Setting,
     exit::Exit,
@@ -33,6 +33,8 @@ pub(crate) struct ResumeArgs {
     runs: Vec<RunId>,
     #[command(flatten)]
     direction: Way,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -67,8 +69,9 @@ pub(crate) async fn exec(args: ResumeArgs, setting: &Setting) -> Result<Exit> {
             setting.screen.note("no run is open");
         }
         let interrupt = Interrupt::watch(&setting.screen, STOPPING)?;
+        let options = RunOptions { cancelled: interrupt.token().clone(), ..args.policy.options() };
         let follower = Follower::start(&setting.screen, session.events());
-        let result = resume(session, runs, args.direction.into(), interrupt.token()).await;
+        let result = resume(session, runs, args.direction.into(), &options).await;
         follower.finish().await;
         report(setting, &result?, None)
     })
@@ -87,13 +90,10 @@ pub(crate) async fn resume(
     session: &Session,
     runs: Vec<RunId>,
     direction: Direction,
-    cancelled: &tokio_util::sync::CancellationToken,
+    options: &RunOptions,
 ) -> Result<Report> {
     let orchestrator = session.orchestrator();
-    let ends = runs.into_iter().map(|run| {
-        let options = RunOptions { cancelled: cancelled.clone(), ..RunOptions::default() };
-        orchestrator.resume(run, direction, options)
-    });
+    let ends = runs.into_iter().map(|run| orchestrator.resume(run, direction, options.clone()));
     let mut done = Report::default();
     let mut failed = None;
     let mut broken = false;

@@ -66,39 +66,41 @@ async fn work(
     stop: &CancellationToken,
 ) -> Result<Exit> {
     session.check(&documents).await?;
-    end_open_runs(session, setting, stop).await?;
+    let options = RunOptions { cancelled: stop.clone(), ..args.policy.options() };
+    end_open_runs(session, setting, &options).await?;
     let wish = input::wish(documents);
     let intent = Intent { allow_replace: args.allow_replace, ..wish };
-    let applied = apply(args, &intent, session, stop).await;
+    let applied = apply(args, &intent, session, options).await;
     if stop.is_cancelled() {
         return applied.map(|_| Exit::Interrupted);
     }
+    let mut exit = Exit::Done;
     if let Err(failure) = applied {
         if session.orchestrator().slices().await?.is_empty() {
             return Err(failure);
         }
-        // What is there goes on being hosted.
+        // What is there goes on being hosted, and what is open can be resumed from elsewhere.
         setting.screen.complain(render::failure::failure(&failure, setting.screen.err));
+        exit = failure.exit();
     }
     Dashboard::new(session, setting, follower).show(stop).await?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// Ends what an earlier process left in the middle. What cannot be ended is told, and keeps nobody else from being hosted.
-async fn end_open_runs(session: &Session, setting: &Setting, stop: &CancellationToken) -> Result<()> {
+async fn end_open_runs(session: &Session, setting: &Setting, options: &RunOptions) -> Result<()> {
     let open = open_runs(session).await?;
-    if let Err(failure) = resume(session, open, Direction::Policy, stop).await {
+    if let Err(failure) = resume(session, open, Direction::Policy, options).await {
         setting.screen.complain(render::failure::failure(&failure, setting.screen.err));
     }
     Ok(())
 }
 
-async fn apply(args: &RunArgs, intent: &Intent, session: &Session, stop: &CancellationToken) -> Result<()> {
+async fn apply(args: &RunArgs, intent: &Intent, session: &Session, options: RunOptions) -> Result<()> {
     let plan: Plan = session.orchestrator().plan(intent).await?;
     if plan.is_empty() {
         return Ok(());
     }
-    let options = RunOptions { cancelled: stop.clone(), ..args.policy.options() };
     let again = Some(format!("iotorch run{}", args.files.typed()));
     let applied = session.orchestrator().apply(plan.clone(), options).await;
     applied.map(|_| ()).map_err(|error| Failure::applying(error, &plan, again))

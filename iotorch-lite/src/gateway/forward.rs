@@ -160,8 +160,12 @@ async fn forward(core: Arc<Core>, name: String, target: Target, stop: Cancellati
 /// what was not acknowledged is still in the outbox.
 async fn connection(core: &Core, name: &str, target: &Target, pause: &mut Duration) -> String {
     let Export { host, port, user_name, client_id, .. } = &target.export;
-    let client_id = client_id.as_ref().or(user_name.as_ref()).cloned();
-    let client_id = client_id.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+    // Others may log in to a plain broker as the same user, so there the identifier must be one of its own.
+    let own = || {
+        let random = format!("{:032x}", rand::random::<u128>());
+        target.login().map_or_else(|| random.clone(), |(user, _)| format!("{user}:{random}"))
+    };
+    let client_id = client_id.as_ref().or(user_name.as_ref()).cloned().unwrap_or_else(own);
     let mut options = MqttOptions::new(client_id, (host.as_str(), *port));
     if let Some((user, password)) = target.login() {
         options.set_credentials(user, password.to_owned());

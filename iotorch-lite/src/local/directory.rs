@@ -5,6 +5,7 @@ use iotorch_core::{Error, ErrorKind, Result, resource::Ownership};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder},
     io,
     os::unix::fs::DirBuilderExt,
@@ -146,39 +147,34 @@ pub(super) fn remove(dir: &Path) -> Result<()> {
     remove_all(&going)
 }
 
-/// The names of the directories in one, which may itself not be there. Those on their way are left out.
-pub(super) fn names(dir: &Path) -> Result<Vec<String>> {
-    let mut names = entries(dir)?;
-    names.retain(|name| !name.starts_with('.'));
-    names.sort();
-    Ok(names)
-}
-
-/// Removes what a process that died left behind.
-pub(super) fn sweep(dir: &Path) -> Result<()> {
-    let left = |name: &String| name.starts_with(COMING) || name.starts_with(GOING);
-    entries(dir)?.iter().filter(|name| left(name)).try_for_each(|name| remove_all(&dir.join(name)))
-}
-
-pub(super) fn create(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed("create", dir, error))
-}
-
-fn entries(dir: &Path) -> Result<Vec<String>> {
-    let list = || -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+/// The names of the directories in one, which may itself not be there; also of those that are only half made or half
+/// removed.
+pub(super) fn names(dir: &Path) -> Result<BTreeSet<String>> {
+    let list = || -> io::Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                names.extend(entry.file_name().into_string().ok());
+            if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+                let whole = name.strip_prefix(COMING).or_else(|| name.strip_prefix(GOING));
+                names.insert(whole.unwrap_or(&name).to_owned());
             }
         }
         Ok(names)
     };
     match list() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
         listed => listed.map_err(|error| failed("list", dir, error)),
     }
+}
+
+/// Removes what a process that died left half made or half removed of a directory.
+pub(super) fn sweep(dir: &Path) -> Result<()> {
+    remove_all(&beside(dir, COMING))?;
+    remove_all(&beside(dir, GOING))
+}
+
+pub(super) fn create(dir: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed("create", dir, error))
 }
 
 fn beside(dir: &Path, prefix: &str) -> PathBuf {
@@ -245,11 +241,11 @@ mod tests {
             fs::create_dir_all(root.path().join(left).join("deep")).unwrap();
         }
         SPACE.put(&dir, "us", &1, Ownership::Ours).unwrap();
-        assert_eq!(names(root.path()).unwrap(), ["a"]);
+        assert_eq!(names(root.path()).unwrap(), ["a", "b"].map(str::to_owned).into());
         for _ in 0..2 {
             remove(&dir).unwrap();
         }
-        sweep(root.path()).unwrap();
+        sweep(&root.path().join("b")).unwrap();
         assert!(fs::read_dir(root.path()).unwrap().next().is_none());
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     directory::{self, INSTANCE, Marked, SPACE, failed},
-    host::{Instances, LocalHost},
+    host::{Instances, LocalHost, space_name},
     instance::{self, Instance},
 };
 use async_trait::async_trait;
@@ -23,12 +23,8 @@ pub(crate) struct LocalDomain {
     pub(crate) host: Arc<LocalHost>,
 }
 
-fn key(id: &ResourceId) -> (String, String) {
-    (id.place().to_owned(), id.slice().to_owned())
-}
-
 fn space_outputs(id: &ResourceId) -> Outputs {
-    SpaceOutputs { namespace: format!("{}/{}", id.place(), id.slice()) }.into()
+    SpaceOutputs { namespace: space_name(id) }.into()
 }
 
 #[async_trait]
@@ -45,7 +41,8 @@ impl Domain for LocalDomain {
                 Observed::Absent
             };
             let mut observed = vec![(root.clone(), space)];
-            let names = directory::names(&dir)?;
+            let mut names = directory::names(&dir)?;
+            names.retain(|name| dir.join(name).exists());
             for name in &names {
                 let Ok(part) = PartName::new(name) else { continue };
                 let (id, dir) = (root.workload(&part), dir.join(name));
@@ -55,29 +52,28 @@ impl Domain for LocalDomain {
                 }
                 observed.push((id.clone(), look_at_workload(&cx, &id, &dir, marked, &instances)?));
             }
-            let gone = known
-                .into_iter()
-                .filter(|id| id.kind() == KindName::Workload && !names.iter().any(|name| name == id.name()));
+            let gone =
+                known.into_iter().filter(|id| id.kind() == KindName::Workload && !names.contains(id.name()));
             observed.extend(gone.map(|id| (id, Observed::Absent)));
             Ok(observed)
         };
-        self.host.turn(key(&scope.root), look).await
+        self.host.turn(space_name(&scope.root), look).await
     }
 
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
         let mut results = Vec::with_capacity(batch.len());
         for work in batch {
             let (host, mark) = (Arc::clone(&self.host), cx.mark(work.id()).to_string());
-            let key = key(work.id());
+            let space_of = space_name(work.id());
             results.push(match work {
                 Work::Space(job) => {
                     self.host
-                        .turn(key, async move |instances| space(&host, instances, &mark, job).await)
+                        .turn(space_of, async move |instances| space(&host, instances, &mark, job).await)
                         .await
                 }
                 Work::Workload(job) => {
                     self.host
-                        .turn(key, async move |instances| workload(&host, instances, &mark, job).await)
+                        .turn(space_of, async move |instances| workload(&host, instances, &mark, job).await)
                         .await
                 }
                 other => Err(Error::new(
@@ -92,7 +88,7 @@ impl Domain for LocalDomain {
     /// What ran in a process that died has died with it, and its lock on the directory is ours. A step that this process was
     /// not waited for to finish is waited for here.
     async fn is_quiescent(&self, _: &Context, id: &ResourceId) -> bool {
-        self.host.turn(key(id), async |_| Ok(())).await.is_ok()
+        self.host.turn(space_name(id), async |_| Ok(())).await.is_ok()
     }
 }
 
@@ -143,9 +139,6 @@ async fn space(
         return Ok(space_outputs(&job.id));
     }
     if let Some(after) = job.change.after() {
-        if let Some(place) = dir.parent() {
-            directory::create(place)?;
-        }
         SPACE.put(&dir, mark, after, job.ownership)?;
         return Ok(space_outputs(&job.id));
     }
@@ -154,7 +147,6 @@ async fn space(
         instance.stop().await;
     }
     remove(&dir).await?;
-    host.tidy(&dir);
     Ok(Outputs::Removed { residue: Vec::new() })
 }
 
@@ -185,10 +177,11 @@ async fn workload(
         let what = format!("cannot start {} \"{name}\"", after.role);
         return Err(Error::new(ErrorKind::NotFound, what).with_source("its space is not there"));
     }
+    let prepared = instance::prepare(after, host.secrets()).await?;
     INSTANCE.put(&dir, mark, after, job.ownership)?;
     if !instances.get(&name).is_some_and(|instance| instance.runs_as(after)) {
         stop(&mut instances, &name).await;
-        let instance = Instance::start(&dir, after.clone(), host.secrets()).await;
+        let instance = Instance::start(&dir, after.clone(), Ok(prepared)).await;
         instances.insert(name.clone(), instance);
     }
     let instance = instances.get(&name);

@@ -2,7 +2,7 @@
 
 use super::{
     directory::{self, INSTANCE, failed},
-    instance::Instance,
+    instance::{self, Instance},
 };
 use futures::future::join_all;
 use iotorch_core::{
@@ -23,8 +23,13 @@ use tokio_util::task::TaskTracker;
 /// The gateways and servers in one space, by name.
 pub(super) type Instances = BTreeMap<String, Instance>;
 
-/// By infrastructure and slice.
-type Spaces = BTreeMap<(String, String), Arc<Turns<Instances>>>;
+/// By the name of their directory.
+type Spaces = BTreeMap<String, Arc<Turns<Instances>>>;
+
+/// The name of the directory of the space that `id` is or lives in; neither of its parts has a dot.
+pub(super) fn space_name(id: &ResourceId) -> String {
+    format!("{}.{}", id.place(), id.slice())
+}
 
 /// Hosts gateways and servers in this process, and remembers them in a directory for the next one.
 ///
@@ -51,8 +56,8 @@ type Spaces = BTreeMap<(String, String), Arc<Turns<Instances>>>;
 /// ```
 pub struct LocalHost {
     dir: PathBuf,
-    /// The directory itself, locked.
-    _lock: File,
+    /// The directory itself, locked as long as this is open.
+    lock: Mutex<Option<File>>,
     secrets: Arc<dyn SecretStore>,
     spaces: Mutex<Spaces>,
     tasks: TaskTracker,
@@ -81,7 +86,7 @@ impl LocalHost {
             TryLockError::Error(error) => failed("lock", &dir, error),
         })?;
         let (spaces, tasks) = (Mutex::default(), TaskTracker::new());
-        Ok(Arc::new(Self { dir, _lock: lock, secrets, spaces, tasks }))
+        Ok(Arc::new(Self { dir, lock: Mutex::new(Some(lock)), secrets, spaces, tasks }))
     }
 
     /// Starts everything that the directory holds and that does not run yet, on the ports it had. The answer names each as
@@ -91,32 +96,35 @@ impl LocalHost {
     /// [`ErrorKind::Unexpected`] when the directory cannot be read.
     pub async fn resume_hosting(self: &Arc<Self>) -> Result<BTreeMap<String, Result<()>>> {
         let mut resumed = BTreeMap::new();
-        for place in directory::names(&self.dir)? {
-            directory::sweep(&self.dir.join(&place))?;
-            for slice in directory::names(&self.dir.join(&place))? {
-                let space = (place.clone(), slice);
-                let prefix = format!("{}/{}", space.0, space.1);
-                let dir = self.dir.join(&space.0).join(&space.1);
-                let host = Arc::clone(self);
-                let started = self.turn(space, async move |mut instances| {
-                    directory::sweep(&dir)?;
-                    let names =
-                        directory::names(&dir)?.into_iter().filter(|name| !instances.contains_key(name));
-                    let starts = names.map(|name| host.start_again(dir.join(&name), name));
-                    let mut results = Vec::new();
-                    for (name, started) in join_all(starts).await {
-                        let result = started
-                            .map(|instance| instances.entry(name.clone()).or_insert(instance).failure());
-                        results.push((name, result.and_then(|failure| failure.map_or(Ok(()), Err))));
-                    }
-                    Ok(results)
-                });
-                let named =
-                    started.await?.into_iter().map(|(name, result)| (format!("{prefix}/{name}"), result));
-                resumed.extend(named);
+        for space in directory::names(&self.dir)? {
+            let (host, dir, shown) = (Arc::clone(self), self.dir.join(&space), space.replacen('.', "/", 1));
+            let started = self.turn(space, async move |instances| host.start_all(&dir, instances).await);
+            match started.await {
+                Ok(all) => resumed.extend(all.into_iter().map(|(name, it)| (format!("{shown}/{name}"), it))),
+                Err(error) => drop(resumed.insert(shown, Err(error))),
             }
         }
         Ok(resumed)
+    }
+
+    /// Starts what a space holds and does not run yet.
+    async fn start_all(
+        &self,
+        dir: &Path,
+        mut instances: OwnedMutexGuard<Instances>,
+    ) -> Result<Vec<(String, Result<()>)>> {
+        directory::sweep(dir)?;
+        let mut names = directory::names(dir)?;
+        names.iter().try_for_each(|name| directory::sweep(&dir.join(name)))?;
+        names.retain(|name| dir.join(name).exists() && !instances.contains_key(name));
+        let mut all = Vec::with_capacity(names.len());
+        for (name, started) in
+            join_all(names.into_iter().map(|name| self.start_again(dir.join(&name), name))).await
+        {
+            let failure = started.map(|instance| instances.entry(name.clone()).or_insert(instance).failure());
+            all.push((name, failure.and_then(|failure| failure.map_or(Ok(()), Err))));
+        }
+        Ok(all)
     }
 
     /// Starts what a directory holds.
@@ -126,13 +134,16 @@ impl LocalHost {
             marked.ok_or_else(nothing)?.spec::<WorkloadSpec>().map_err(|error| failed("read", &dir, error))
         });
         match spec {
-            Ok(spec) => (name, Ok(Instance::start(&dir, spec, &*self.secrets).await)),
+            Ok(spec) => {
+                let prepared = instance::prepare(&spec, &*self.secrets).await;
+                (name, Ok(Instance::start(&dir, spec, prepared).await))
+            }
             Err(error) => (name, Err(error)),
         }
     }
 
-    /// Ends everything: when it returns, all ports and files are free, and what was acknowledged is on disk. Nothing can be
-    /// started after it.
+    /// Ends everything: when it returns, all ports and files are free, the directory among them, and what was acknowledged is
+    /// on disk. Nothing can be started after it.
     pub async fn stop(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -141,6 +152,7 @@ impl LocalHost {
             let instances = std::mem::take(&mut *space.lock().await);
             join_all(instances.into_values().map(Instance::stop)).await;
         }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(super) fn secrets(&self) -> &dyn SecretStore {
@@ -149,17 +161,17 @@ impl LocalHost {
 
     /// The directory of the space that `id` is or lives in.
     pub(super) fn space_dir(&self, id: &ResourceId) -> PathBuf {
-        self.dir.join(id.place()).join(id.slice())
+        self.dir.join(space_name(id))
     }
 
     /// Takes a turn at the space that `id` is or lives in: one after the other, and to the end once begun, even if the caller
     /// goes away in the middle. A caller that goes away while it waits changes nothing.
     pub(super) async fn turn<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
-        (place, slice): (String, String),
+        space: String,
         work: impl FnOnce(OwnedMutexGuard<Instances>) -> F,
     ) -> Result<T> {
-        let space = Arc::clone(self.spaces().entry((place, slice)).or_default());
+        let space = Arc::clone(self.spaces().entry(space).or_default());
         let instances = space.lock_owned().await;
         if self.tasks.is_closed() {
             let what = format!("cannot host from \"{}\"", self.dir.display());
@@ -167,14 +179,6 @@ impl LocalHost {
         }
         let done = self.tasks.spawn(work(instances)).await;
         done.map_err(|error| Error::new(ErrorKind::Unexpected, "cannot finish a step").with_source(error))?
-    }
-
-    /// Removes the directory of an infrastructure that has no space left.
-    pub(super) fn tidy(&self, space: &Path) {
-        if let Some(place) = space.parent().filter(|place| *place != self.dir) {
-            // One that is not empty stays.
-            let _ = std::fs::remove_dir(place);
-        }
     }
 
     fn spaces(&self) -> MutexGuard<'_, Spaces> {

@@ -5,7 +5,7 @@ use crate::{
     data_dir::{self, Ports},
 };
 use iotorch_core::{
-    Cause, Error, ErrorKind, Health, Result,
+    Cause, Error, ErrorKind, Health, Issue, Result,
     resource::{Endpoint, Role, WorkloadOutputs, WorkloadSpec},
     secret::SecretStore,
 };
@@ -24,22 +24,35 @@ enum Software {
     Server(Server),
 }
 
+/// What a start needs besides a directory and the role.
+pub(super) type Prepared = (LiteSettings, Secret);
+
+/// Finds out what a start needs, before anything is changed.
+pub(super) async fn prepare(spec: &WorkloadSpec, secrets: &dyn SecretStore) -> Result<Prepared> {
+    let invalid = |why: String| Error::new(ErrorKind::Invalid, cannot_start(spec)).with_source(why);
+    let admin = spec.admin.as_ref().ok_or_else(|| invalid("it has no secret to manage it".to_owned()))?;
+    let settings = LiteSettings::read(&spec.settings, spec.role).map_err(|issues| {
+        let issues = issues.into_iter().map(|Issue { pointer, message, .. }| format!("{pointer}: {message}"));
+        invalid(issues.collect::<Vec<_>>().join("; "))
+    })?;
+    Ok((settings, Secret::new(secrets.fetch(admin).await?.expose())))
+}
+
+fn cannot_start(spec: &WorkloadSpec) -> String {
+    format!("cannot start {} \"{}\"", spec.role, spec.name)
+}
+
 impl Software {
-    async fn start(dir: &Path, spec: &WorkloadSpec, secrets: &dyn SecretStore) -> Result<Self> {
-        let invalid = |why: String| {
-            let what = format!("cannot start {} \"{}\"", spec.role, spec.name);
-            Error::new(ErrorKind::Invalid, what).with_source(why)
+    async fn start(dir: &Path, spec: &WorkloadSpec, (settings, token): Prepared) -> Result<Self> {
+        let started = match spec.role {
+            Role::Gateway => Gateway::start(settings.gateway(dir, token)).await.map(Self::Gateway),
+            Role::Server => Server::start(settings.server(dir, token)).await.map(Self::Server),
+            Role::Function => {
+                return Err(Error::new(ErrorKind::Unsupported, cannot_start(spec))
+                    .with_source("it is not a program of the application \"lite\""));
+            }
         };
-        let admin = spec.admin.as_ref().ok_or_else(|| invalid("it has no secret to manage it".to_owned()))?;
-        let token = Secret::new(secrets.fetch(admin).await?.expose());
-        let settings = LiteSettings::read(&spec.settings, spec.role).map_err(|issues| {
-            invalid(issues.into_iter().map(|issue| issue.message).collect::<Vec<_>>().join("; "))
-        })?;
-        Ok(match spec.role {
-            Role::Gateway => Self::Gateway(Gateway::start(settings.gateway(dir, token)).await?),
-            Role::Server => Self::Server(Server::start(settings.server(dir, token)).await?),
-            Role::Function => return Err(invalid("it is a network function".to_owned())),
-        })
+        started.map_err(|error| Error::new(error.to_core(), cannot_start(spec)).with_source(error))
     }
 
     fn ports(&self) -> Ports {
@@ -52,8 +65,11 @@ impl Software {
 }
 
 impl Instance {
-    pub(super) async fn start(dir: &Path, spec: WorkloadSpec, secrets: &dyn SecretStore) -> Self {
-        let state = Software::start(dir, &spec, secrets).await;
+    pub(super) async fn start(dir: &Path, spec: WorkloadSpec, prepared: Result<Prepared>) -> Self {
+        let state = match prepared {
+            Ok(prepared) => Software::start(dir, &spec, prepared).await,
+            Err(error) => Err(error),
+        };
         Self { spec, state: state.map_err(|error| error.to_cause()) }
     }
 

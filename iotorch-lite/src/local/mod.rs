@@ -1,8 +1,8 @@
 //! The infrastructure `local`: gateways and servers in this process.
 //!
 //! ```text
-//! DIR/<infrastructure>/<slice>/space.json                 whose the space is
-//! DIR/<infrastructure>/<slice>/<workload>/instance.json   what runs there and whose it is
+//! DIR/<infrastructure>.<slice>/space.json                 whose the space is
+//! DIR/<infrastructure>.<slice>/<workload>/instance.json   what runs there and whose it is
 //!                                        /ports.json, …   what the gateway or server keeps
 //! ```
 //!

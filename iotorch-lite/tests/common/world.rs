@@ -56,8 +56,8 @@ pub struct World {
     pub host: Arc<LocalHost>,
     pub secrets: Arc<MemorySecretStore>,
     pub made: Vec<Made>,
-    local: Arc<dyn Domain>,
-    lite: Arc<dyn Domain>,
+    pub local: Arc<dyn Domain>,
+    pub lite: Arc<dyn Domain>,
 }
 
 impl World {
@@ -73,7 +73,10 @@ impl World {
     /// A world on what is in the directory.
     pub fn with(dir: &Path, secrets: Arc<MemorySecretStore>) -> Self {
         let store = Arc::clone(&secrets) as Arc<dyn SecretStore>;
-        let host = LocalHost::open(dir, store).unwrap();
+        Self::on(LocalHost::open(dir, store).unwrap(), secrets)
+    }
+
+    pub fn on(host: Arc<LocalHost>, secrets: Arc<MemorySecretStore>) -> Self {
         let place = Target::Infrastructure(infrastructure("edge-1"));
         let local = LocalDriver::new(Arc::clone(&host)).connect(&place).unwrap();
         let lite = LiteDriver.connect(&place).unwrap();

@@ -1,62 +1,8 @@
-//! The command as a person types it, without anything hosted.
+//! Without anything hosted.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::process::{Command, Stdio};
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
-
-use tempfile::TempDir;
-
-/// A home of its own for every test.
-struct Home(TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).unwrap();
-    }
-
-    fn iotorch(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_iotorch"))
-            .args(arguments)
-            .current_dir(self.path())
-            .env_clear()
-            .env("HOME", self.path())
-            .output()
-            .unwrap()
-    }
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
-
-const GREENHOUSE: &str = "apiVersion: iotorch.dev/v1alpha1
-kind: Infrastructure
-metadata: { name: desk }
-spec: { driver: local, tier: edge }
----
-apiVersion: iotorch.dev/v1alpha1
-kind: Slice
-metadata: { name: greenhouse }
-spec:
-  gateways: [ { name: gw } ]
-  servers: [ { name: hub } ]
-  devices: [ { name: bench-1, resources: [ { name: temperature, type: float, unit: Cel } ] } ]
-";
+use crate::home::{GREENHOUSE, Home, stderr, stdout};
 
 #[test]
 fn help_and_version_end_well_and_go_to_standard_output() {
@@ -234,8 +180,8 @@ fn commands_at_the_same_time_share_the_state_directory() {
                 .args(["--state", "shared", "status", "--output", "json"])
                 .current_dir(home.path())
                 .env_clear()
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
                 .spawn()
                 .unwrap()
         })

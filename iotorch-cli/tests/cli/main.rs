@@ -1,0 +1,7 @@
+//! The command as a person types it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod command;
+mod home;
+mod hosting;

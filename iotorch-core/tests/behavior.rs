@@ -1,0 +1,220 @@
+//! The domains of this crate do what every domain does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "behavior/samples.rs"]
+mod samples;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use iotorch_core::{
+    Driver, Health, Result, Target,
+    declared::DeclaredDriver,
+    model::DriverName,
+    resource::{KindName, Outputs, ResourceId, Spec},
+    secret::{MemorySecretStore, SecretStore},
+    sim::{Object, SimDriver, World, sim_infrastructure},
+    testing::{
+        self, Failures,
+        domain::{Ability, Sample, Subject},
+    },
+};
+
+fn in_virtual_time<F: Future>(test: F) -> F::Output {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(test)
+}
+
+/// A driver of a simulated world.
+struct Simulated {
+    world: World,
+    driver: SimDriver,
+    target: Target,
+    samples: Vec<Sample>,
+    surroundings: BTreeMap<ResourceId, Outputs>,
+    secrets: Arc<MemorySecretStore>,
+}
+
+#[async_trait]
+impl Subject for Simulated {
+    fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(self.driver.clone())
+    }
+
+    fn target(&self) -> Target {
+        self.target.clone()
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        self.samples.clone()
+    }
+
+    fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::clone(&self.secrets) as _
+    }
+
+    fn surroundings(&self) -> BTreeMap<ResourceId, Outputs> {
+        self.surroundings.clone()
+    }
+
+    async fn cut_off(&self) -> Result<()> {
+        for place in ["edge-1", "network"] {
+            self.world.cut_off(place);
+        }
+        Ok(())
+    }
+
+    async fn bring_back(&self) -> Result<()> {
+        self.world.heal();
+        Ok(())
+    }
+}
+
+/// What a simulated driver is tried with.
+#[derive(Clone, Copy)]
+struct Case {
+    driver: fn(&World, &DriverName) -> SimDriver,
+    samples: fn() -> Vec<Sample>,
+    surroundings: fn() -> BTreeMap<ResourceId, Outputs>,
+    /// Whether workloads are there that the samples live in.
+    deployed: bool,
+    target: fn() -> Target,
+}
+
+fn edge() -> Target {
+    Target::Infrastructure(sim_infrastructure("edge-1"))
+}
+
+fn behaves(lacks: &[Ability], case: Case) -> Result<(), Failures> {
+    let make = move || {
+        Box::pin(async move {
+            let world = World::new();
+            if case.deployed {
+                deploy(&world);
+            }
+            let driver = (case.driver)(&world, &"tried".parse()?);
+            Ok(Box::new(Simulated {
+                driver,
+                world,
+                target: (case.target)(),
+                samples: (case.samples)(),
+                surroundings: (case.surroundings)(),
+                secrets: Arc::new(samples::secrets().await),
+            }) as Box<dyn Subject>)
+        }) as _
+    };
+    in_virtual_time(testing::run(testing::domain::trials(lacks.iter().copied(), make)))
+}
+
+/// Puts the workloads there that the applications of the samples live in, and the space they are in.
+fn deploy(world: &World) {
+    for sample in samples::infrastructure() {
+        let id = sample.id().clone();
+        let outputs: Outputs = match id.kind() {
+            KindName::Workload => samples::workload_outputs(id.name()).into(),
+            _ => iotorch_core::resource::SpaceOutputs { namespace: "greenhouse".into() }.into(),
+        };
+        let spec: Spec = sample.spec().clone();
+        let owner = "somebody".to_owned();
+        world.place(id, Object { owner, spec, outputs, health: Health::Ready, uses: Vec::new() });
+    }
+}
+
+#[test]
+fn simulated_infrastructures_do_what_every_domain_does() -> Result<(), Failures> {
+    let case = Case {
+        driver: SimDriver::infrastructure,
+        samples: samples::infrastructure,
+        surroundings: BTreeMap::new,
+        deployed: false,
+        target: edge,
+    };
+    behaves(&[Ability::Refusal], case)
+}
+
+#[test]
+fn simulated_gateways_do_what_every_domain_does() -> Result<(), Failures> {
+    let case = Case {
+        driver: SimDriver::gateway,
+        samples: samples::in_gateway,
+        surroundings: samples::beside_gateway,
+        deployed: true,
+        target: edge,
+    };
+    behaves(&[], case)
+}
+
+#[test]
+fn simulated_servers_do_what_every_domain_does() -> Result<(), Failures> {
+    let case = Case {
+        driver: SimDriver::server,
+        samples: samples::in_server,
+        surroundings: samples::workloads,
+        deployed: true,
+        target: edge,
+    };
+    behaves(&[Ability::Refusal], case)
+}
+
+#[test]
+fn simulated_applications_of_both_roles_do_what_every_domain_does() -> Result<(), Failures> {
+    let case = Case {
+        driver: SimDriver::application,
+        samples: || samples::in_server().into_iter().chain(samples::in_gateway()).collect(),
+        surroundings: samples::workloads,
+        deployed: true,
+        target: edge,
+    };
+    behaves(&[], case)
+}
+
+#[test]
+fn simulated_networks_do_what_every_domain_does() -> Result<(), Failures> {
+    let case = Case {
+        driver: SimDriver::network,
+        samples: samples::network,
+        surroundings: samples::workloads,
+        deployed: false,
+        target: || Target::Network,
+    };
+    behaves(&[Ability::Refusal], case)
+}
+
+/// The `declared` driver: what it makes exists in records alone.
+struct OnlyRecorded(Arc<MemorySecretStore>);
+
+#[async_trait]
+impl Subject for OnlyRecorded {
+    fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(DeclaredDriver)
+    }
+
+    fn target(&self) -> Target {
+        Target::Network
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        samples::declared()
+    }
+
+    fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::clone(&self.0) as _
+    }
+
+    fn surroundings(&self) -> BTreeMap<ResourceId, Outputs> {
+        samples::workloads()
+    }
+}
+
+#[test]
+fn what_is_only_declared_does_what_every_domain_does_as_far_as_records_go() -> Result<(), Failures> {
+    // There is no other system: nothing that could be marked, taken over, found, refused or out of reach.
+    use Ability::{Adoption, Marks, Outage, Refusal, Strays};
+    let make = || {
+        Box::pin(async { Ok(Box::new(OnlyRecorded(Arc::new(samples::secrets().await))) as Box<dyn Subject>) })
+            as _
+    };
+    let lacks = [Adoption, Marks, Outage, Refusal, Strays];
+    in_virtual_time(testing::run(testing::domain::trials(lacks, make)))
+}
