@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod completions;
+pub(crate) mod credentials;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod forget;

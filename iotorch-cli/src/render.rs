@@ -1,5 +1,6 @@
 //! What a person reads.
 
+pub(crate) mod credentials;
 pub(crate) mod dashboard;
 pub(crate) mod describe;
 pub(crate) mod failure;

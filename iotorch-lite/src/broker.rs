@@ -22,7 +22,7 @@ use std::{
     future::{Future, ready},
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
@@ -82,7 +82,7 @@ impl Broker {
             .map_err(failed)?
             .with_auth_provider(Arc::clone(&clients) as Arc<dyn AuthProvider>);
         let port = broker.local_addr().map_or(port, |address| address.port());
-        let _ = clients.router.set(broker.router());
+        let _ = clients.router.set(Arc::downgrade(&broker.router()));
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
         let running = tokio::spawn(async move {
@@ -123,7 +123,8 @@ impl Drop for Broker {
 pub(crate) struct Clients {
     access: Arc<dyn Access>,
     sessions: Mutex<Sessions>,
-    router: OnceLock<Arc<MessageRouter>>,
+    /// Weak, because the router holds its event handler, which this is.
+    router: OnceLock<Weak<MessageRouter>>,
 }
 
 #[derive(Default)]
@@ -162,7 +163,7 @@ impl Clients {
     }
 
     async fn drop_connection(&self, client: &str) {
-        if let Some(router) = self.router.get() {
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
             router.disconnect_client(client).await;
         }
     }
@@ -207,7 +208,7 @@ impl Clients {
             let old = sessions.logged_in.iter().filter(|(_, session)| session.since.elapsed() > HANDSHAKE);
             old.map(|(client, session)| (client.clone(), session.since)).collect()
         };
-        let Some(router) = self.router.get() else { return };
+        let Some(router) = self.router.get().and_then(Weak::upgrade) else { return };
         for (client, since) in old {
             if !router.is_connected(&client).await {
                 let mut sessions = self.sessions();

@@ -117,6 +117,11 @@ impl Running {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut ended = None;
         eventually("iotorch run ends", || {

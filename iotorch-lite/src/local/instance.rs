@@ -1,5 +1,6 @@
 //! One gateway or server that this process hosts.
 
+use super::directory::failed;
 use crate::{
     Gateway, LiteSettings, Secret, Server,
     data_dir::{self, Ports},
@@ -99,7 +100,7 @@ pub(super) fn outputs(instance: Option<&Instance>, dir: &Path, role: Role) -> Re
     let ports = match instance.map(|instance| &instance.state) {
         Some(Ok(software)) => Some(software.ports()),
         Some(Err(_)) => None,
-        None => data_dir::recorded_ports(dir)?,
+        None => data_dir::recorded_ports(dir).map_err(|error| failed("read the ports of", dir, error))?,
     };
     let at = |port| Endpoint::net(Ipv4Addr::LOCALHOST.to_string(), port);
     let endpoints = |ports: Ports| {
