@@ -165,6 +165,7 @@ pub enum Health {
 ///
 /// # Examples
 /// [`crate::sim`] has one in memory; `docs/writing-a-domain.md` builds one step by step.
+#[cfg_attr(any(test, feature = "testing"), mockall::automock)]
 #[async_trait]
 pub trait Domain: Send + Sync {
     /// Looks at everything in a scope.

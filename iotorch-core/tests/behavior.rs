@@ -1,12 +1,15 @@
 //! The domains of this crate do what every domain does.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "behavior/flawed.rs"]
+mod flawed;
 #[path = "behavior/samples.rs"]
 mod samples;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use flawed::{Flaw, FlawedDriver};
 use iotorch_core::{
     Driver, Health, Result, Target,
     declared::DeclaredDriver,
@@ -29,7 +32,7 @@ fn in_virtual_time<F: Future>(test: F) -> F::Output {
 /// A driver of a simulated world.
 struct Simulated {
     world: World,
-    driver: SimDriver,
+    driver: Arc<dyn Driver>,
     target: Target,
     samples: Vec<Sample>,
     surroundings: BTreeMap<ResourceId, Outputs>,
@@ -39,7 +42,7 @@ struct Simulated {
 #[async_trait]
 impl Subject for Simulated {
     fn driver(&self) -> Arc<dyn Driver> {
-        Arc::new(self.driver.clone())
+        Arc::clone(&self.driver)
     }
 
     fn target(&self) -> Target {
@@ -75,6 +78,7 @@ impl Subject for Simulated {
 #[derive(Clone, Copy)]
 struct Case {
     driver: fn(&World, &DriverName) -> SimDriver,
+    flaw: Option<Flaw>,
     samples: fn() -> Vec<Sample>,
     surroundings: fn() -> BTreeMap<ResourceId, Outputs>,
     /// Whether workloads are there that the samples live in.
@@ -93,7 +97,11 @@ fn behaves(lacks: &[Ability], case: Case) -> Result<(), Failures> {
             if case.deployed {
                 deploy(&world);
             }
-            let driver = (case.driver)(&world, &"tried".parse()?);
+            let driver: Arc<dyn Driver> = Arc::new((case.driver)(&world, &"tried".parse()?));
+            let driver = match case.flaw {
+                Some(flaw) => Arc::new(FlawedDriver { inner: driver, flaw }),
+                None => driver,
+            };
             Ok(Box::new(Simulated {
                 driver,
                 world,
@@ -121,12 +129,24 @@ fn deploy(world: &World) {
     }
 }
 
+fn gateway(flaw: Option<Flaw>) -> Case {
+    Case {
+        driver: SimDriver::gateway,
+        flaw,
+        samples: samples::in_gateway,
+        surroundings: samples::beside_gateway,
+        deployed: true,
+        target: edge,
+    }
+}
+
 #[test]
 fn simulated_infrastructures_do_what_every_domain_does() -> Result<(), Failures> {
     let case = Case {
         driver: SimDriver::infrastructure,
         samples: samples::infrastructure,
         surroundings: BTreeMap::new,
+        flaw: None,
         deployed: false,
         target: edge,
     };
@@ -135,14 +155,7 @@ fn simulated_infrastructures_do_what_every_domain_does() -> Result<(), Failures>
 
 #[test]
 fn simulated_gateways_do_what_every_domain_does() -> Result<(), Failures> {
-    let case = Case {
-        driver: SimDriver::gateway,
-        samples: samples::in_gateway,
-        surroundings: samples::beside_gateway,
-        deployed: true,
-        target: edge,
-    };
-    behaves(&[], case)
+    behaves(&[], gateway(None))
 }
 
 #[test]
@@ -151,6 +164,7 @@ fn simulated_servers_do_what_every_domain_does() -> Result<(), Failures> {
         driver: SimDriver::server,
         samples: samples::in_server,
         surroundings: samples::workloads,
+        flaw: None,
         deployed: true,
         target: edge,
     };
@@ -163,6 +177,7 @@ fn simulated_applications_of_both_roles_do_what_every_domain_does() -> Result<()
         driver: SimDriver::application,
         samples: || samples::in_server().into_iter().chain(samples::in_gateway()).collect(),
         surroundings: samples::workloads,
+        flaw: None,
         deployed: true,
         target: edge,
     };
@@ -175,6 +190,7 @@ fn simulated_networks_do_what_every_domain_does() -> Result<(), Failures> {
         driver: SimDriver::network,
         samples: samples::network,
         surroundings: samples::workloads,
+        flaw: None,
         deployed: false,
         target: || Target::Network,
     };
@@ -217,4 +233,27 @@ fn what_is_only_declared_does_what_every_domain_does_as_far_as_records_go() -> R
     };
     let lacks = [Adoption, Marks, Outage, Refusal, Strays];
     in_virtual_time(testing::run(testing::domain::trials(lacks, make)))
+}
+
+#[test]
+fn each_breach_of_the_contract_is_found_by_the_trial_that_names_it() {
+    let flaws = [
+        (Flaw::AnswersInAnotherOrder, "a batch gives one result each in order"),
+        (Flaw::StopsAtAFailure, "wrong input in a batch leaves the others alone"),
+        (Flaw::TakesOverWhatIsForeign, "a foreign object is observed as foreign and refused with conflict"),
+        (Flaw::ChoosesAnewEachTime, "a create that is repeated gives the same outputs"),
+        (Flaw::MissesWhatIsGone, "deleting again succeeds"),
+        (Flaw::SaysNothingOfTheAbsent, "every known id is answered for"),
+        (Flaw::OverlooksStrays, "marked objects that nobody knows are found"),
+        (Flaw::SkipsUpdates, "an update in place is observed"),
+        (Flaw::LeavesContentsBehind, "a host takes its contents along"),
+        (Flaw::ShowsASecret, "wrong input is invalid and changes nothing"),
+        (Flaw::Shouts, "wrong input is invalid and changes nothing"),
+        (Flaw::WaitsForever, "a system out of reach is unavailable and is found as it was"),
+        (Flaw::DropsWhatItBegan, "a stop ends waits at once and lets mutations finish"),
+    ];
+    for (flaw, trial) in flaws {
+        let failures = behaves(&[], gateway(Some(flaw))).unwrap_err();
+        assert!(failures.iter().any(|(name, _)| name == trial), "{flaw:?}: {failures}");
+    }
 }

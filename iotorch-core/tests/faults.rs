@@ -2,7 +2,12 @@
 //!
 //! A failing seed prints the command that replays it.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot be set up fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up fails"
+)]
 
 mod lab;
 

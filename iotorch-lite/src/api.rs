@@ -22,6 +22,7 @@
 //! `/health` needs `Authorization: Bearer <token>`.
 
 use crate::{Secret, senml::Record};
+pub use iotorch_core::model::{Access, ValueType};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -122,7 +123,8 @@ pub struct Profile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
-    /// The type of its values.
+    /// The type of its values. An integer lies between -2^53 and 2^53, which JSON carries exactly; a text has at most
+    /// 16 KiB.
     #[serde(rename = "type")]
     pub value_type: ValueType,
     /// The unit of its values, from the registry of RFC 8428 section 12.1.
@@ -137,33 +139,6 @@ pub struct Resource {
     /// Whether it can be read, written or both.
     #[serde(default)]
     pub access: Access,
-}
-
-/// The types of values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ValueType {
-    /// A finite number.
-    Float,
-    /// A whole number between -2^53 and 2^53, which JSON carries exactly.
-    Integer,
-    /// True or false.
-    Bool,
-    /// Text of at most 16 KiB.
-    String,
-}
-
-/// What can be done with a resource.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    /// The device reports it.
-    #[default]
-    Read,
-    /// The device takes it and never reports it.
-    Write,
-    /// Both.
-    ReadWrite,
 }
 
 /// A device of a gateway. Its user name in MQTT is its name.

@@ -1,9 +1,9 @@
 //! Between the resources of iotorch and the objects of the management APIs.
 
-use crate::api::{self, Access, Attachment, Kind, Managed, Resource, ValueType};
+use crate::api::{self, Attachment, Kind, Managed, Resource};
 use crate::objects::name_of;
 use iotorch_core::{
-    Error, ErrorKind, Result, model,
+    Error, ErrorKind, Result,
     model::{DeviceProtocol, ProfileResource, Range, ResourceName, Sink},
     resource::{
         AttachmentOutputs, AttachmentSpec, CredentialHolder, CredentialOutputs, CredentialSpec,
@@ -130,20 +130,11 @@ fn sink_settings(sink: &Sink) -> api::Export {
 fn profile_settings(profile: &ProfileSpec) -> api::Profile {
     let resource = |resource: &ProfileResource| {
         let settings = Resource {
-            value_type: match resource.value_type {
-                model::ValueType::Float => ValueType::Float,
-                model::ValueType::Integer => ValueType::Integer,
-                model::ValueType::Bool => ValueType::Bool,
-                model::ValueType::String => ValueType::String,
-            },
+            value_type: resource.value_type,
             unit: resource.unit.clone(),
             min: resource.range.map(|range| range.0),
             max: resource.range.map(|range| range.1),
-            access: match resource.access {
-                model::Access::Read => Access::Read,
-                model::Access::Write => Access::Write,
-                model::Access::ReadWrite => Access::ReadWrite,
-            },
+            access: resource.access,
         };
         (resource.name.to_string(), settings)
     };
@@ -157,19 +148,10 @@ fn profile_resource((name, resource): (&String, &Resource)) -> Option<ProfileRes
     };
     Some(ProfileResource {
         name: ResourceName::new(name).ok()?,
-        value_type: match resource.value_type {
-            ValueType::Float => model::ValueType::Float,
-            ValueType::Integer => model::ValueType::Integer,
-            ValueType::Bool => model::ValueType::Bool,
-            ValueType::String => model::ValueType::String,
-        },
+        value_type: resource.value_type,
         unit: resource.unit.clone(),
         range,
-        access: match resource.access {
-            Access::Read => model::Access::Read,
-            Access::Write => model::Access::Write,
-            Access::ReadWrite => model::Access::ReadWrite,
-        },
+        access: resource.access,
     })
 }
 

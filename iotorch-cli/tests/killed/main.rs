@@ -209,6 +209,22 @@ impl Bench {
         serde_json::from_value(self.json(&["runs", "--open", "-o", "json"])).unwrap()
     }
 
+    /// From wherever a cut left things, an apply reaches what is wanted. The host may still be at work for a command that was
+    /// killed; then the apply is refused, and comes again when that is over.
+    fn reach(&mut self, documents: &str) {
+        const CONFLICT: i32 = 4;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let applied = self.output(&["apply", "-f", documents, "--allow-replace"]);
+            let told = String::from_utf8_lossy(&applied.stderr);
+            match applied.status.code() {
+                Some(0) => return,
+                Some(CONFLICT) if told.contains("another run is under way") && Instant::now() < until => self.settle(),
+                _ => panic!("{:?}: {told}", applied.status),
+            }
+        }
+    }
+
     /// Goes on until there were `kills` kills; gives how many hit a run in the middle.
     fn live(&mut self, kills: u32) -> u32 {
         self.write_slice("alpha");
@@ -239,8 +255,7 @@ impl Bench {
             }
             self.settle();
             self.check_nothing_is_orphaned();
-            // From wherever that ended, an apply reaches what is wanted.
-            self.run(&["apply", "-f", documents, "--allow-replace"]);
+            self.reach(documents);
             let plan = self.output(&["plan", "-f", documents, "--exit-code"]);
             assert_eq!(plan.status.code(), Some(0), "{}", String::from_utf8_lossy(&plan.stdout));
         }

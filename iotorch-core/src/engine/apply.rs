@@ -25,7 +25,7 @@ struct Prepared {
 
 impl Engine {
     pub(super) async fn apply_plan(&self, plan: Plan, options: RunOptions) -> Result<Report, ApplyError> {
-        let prepared = self.prepare(plan).await.map_err(ApplyError::before_start)?;
+        let prepared = self.prepare(plan, &options).await.map_err(ApplyError::before_start)?;
         let mut runs = JoinSet::new();
         for prepared in prepared {
             let (engine, options) = (self.clone(), options.clone());
@@ -35,7 +35,7 @@ impl Engine {
     }
 
     /// Checks everything that can be checked before the first run begins, and stores the infrastructures.
-    async fn prepare(&self, plan: Plan) -> Result<Vec<Prepared>> {
+    async fn prepare(&self, plan: Plan, options: &RunOptions) -> Result<Vec<Prepared>> {
         if plan.format != PLAN_FORMAT {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -52,7 +52,9 @@ impl Engine {
             .extend(plan.infrastructures.iter().map(|place| (place.name.clone(), Arc::clone(place))));
         self.shared.connections.update(&infrastructures);
         let mut prepared = Vec::with_capacity(plan.slices.len());
-        for slice in plan.slices.into_iter().filter(|slice| !slice.is_empty()) {
+        for mut slice in plan.slices.into_iter().filter(|slice| !slice.is_empty()) {
+            // Kept with the run, so that a later process follows it too.
+            slice.on_failure = options.on_failure.unwrap_or(slice.on_failure);
             let at_work = self.take(&slice.slice)?;
             let state = snapshot.slices.get(&slice.slice).cloned().unwrap_or_default();
             if let Some(run) = state.open_run {

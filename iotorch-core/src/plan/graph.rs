@@ -24,13 +24,11 @@ pub(crate) struct Graph {
     pub(crate) nodes: BTreeMap<ResourceId, Node>,
 }
 
-/// A fault that a driver found in what a document asks for.
+/// A fault in what a document asks for, found by a driver or by the placer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The slice.
     pub slice: SliceName,
-    /// The resource.
-    pub resource: ResourceId,
     /// Where in the slice's document, as a JSON pointer.
     pub pointer: String,
     /// The fault.
@@ -74,11 +72,10 @@ impl Graph {
     /// What the drivers find wrong.
     pub(crate) fn findings(&self, slice: &SliceName, drivers: &Drivers) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (id, node) in &self.nodes {
+        for node in self.nodes.values() {
             let Ok(driver) = drivers.find(&node.driver) else { continue };
             findings.extend(driver.check(&node.spec).into_iter().map(|issue| Finding {
                 slice: slice.clone(),
-                resource: id.clone(),
                 pointer: format!("{}{}", node.origin, issue.pointer),
                 issue,
             }));

@@ -8,6 +8,7 @@ mod expand;
 mod graph;
 mod ledger;
 mod observations;
+mod place;
 mod planner;
 mod reap;
 mod render;

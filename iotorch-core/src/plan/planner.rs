@@ -20,13 +20,11 @@ use crate::{
     domain::Scope,
     driver::{Claim, Drivers},
     error::{Cause, Error, ErrorKind, Result},
-    model::{
-        Capacity, DriverName, Infrastructure, InfrastructureName, PartName, Placement, Slice, SliceName,
-    },
+    model::{DriverName, Infrastructure, InfrastructureName, Slice, SliceName},
     orchestrator::Intent,
     place::Facts,
-    placement::{Demand, Offer, Placer},
-    resource::{ApplicationOutputs, KindName, Layer, Outputs, ResourceId, Role, Spec, WorkloadSpec},
+    placement::Placer,
+    resource::{ApplicationOutputs, KindName, Layer, Outputs, ResourceId, Spec},
     secret::SecretRef,
     store::{Record, SliceState, Snapshot},
 };
@@ -36,13 +34,13 @@ pub type Surveys = BTreeMap<InfrastructureName, Result<Facts, Cause>>;
 
 /// Plans slice after slice; what one takes of a place is not there for the next.
 pub struct Planner<'a> {
-    intent: &'a Intent,
-    drivers: &'a Drivers,
-    placer: &'a dyn Placer,
-    surveys: &'a Surveys,
-    infrastructures: BTreeMap<InfrastructureName, Arc<Infrastructure>>,
+    pub(super) intent: &'a Intent,
+    pub(super) drivers: &'a Drivers,
+    pub(super) placer: &'a dyn Placer,
+    pub(super) surveys: &'a Surveys,
+    pub(super) infrastructures: BTreeMap<InfrastructureName, Arc<Infrastructure>>,
     reservations: Arc<BTreeMap<ResourceId, Vec<Claim>>>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
 }
 
 impl std::fmt::Debug for Planner<'_> {
@@ -121,11 +119,13 @@ impl<'a> Planner<'a> {
         Ok(Draft { slice: slice.clone(), document: Some(document), state, graph, placements })
     }
 
-    /// What the drivers find wrong with a slice, each with its place in the document; a part that has no place is left out.
+    /// What is wrong with a slice although its document is right, each with its place in the document: parts that fit nowhere; else
+    /// what the drivers cannot do.
     #[must_use]
     pub fn findings(&mut self, slice: &Slice, state: &SliceState) -> Vec<Finding> {
         let full = slice.clone().with_defaults();
-        let Ok(placements) = self.place(&full, state) else { return Vec::new() };
+        let misfits = self.misfits(&full, state);
+        let Ok(placements) = self.place(&full, state) else { return misfits };
         self.expand(&full, &placements, state)
             .map_or_else(|_| Vec::new(), |graph| graph.findings(&slice.name, self.drivers))
     }
@@ -163,124 +163,6 @@ impl<'a> Planner<'a> {
             }
         }
         nodes
-    }
-
-    fn capacity(&self, place: &Infrastructure) -> Capacity {
-        let surveyed = || {
-            self.surveys.get(&place.name).and_then(|survey| survey.as_ref().ok()).map(|facts| facts.capacity)
-        };
-        place.spec.capacity.or_else(surveyed).unwrap_or_default()
-    }
-
-    fn place(&mut self, slice: &Slice, state: &SliceState) -> Result<Vec<PlacementChoice>> {
-        let spec = &slice.spec;
-        let servers = spec.servers.iter().filter(|server| server.external.is_none());
-        let servers = servers.map(|server| {
-            (&server.name, Role::Server, Some(&server.application), server.chart.as_ref(), &server.placement)
-        });
-        let gateways = spec.gateways.iter().filter(|gateway| gateway.external.is_none());
-        let gateways = gateways.map(|gateway| {
-            (
-                &gateway.name,
-                Role::Gateway,
-                Some(&gateway.application),
-                gateway.chart.as_ref(),
-                &gateway.placement,
-            )
-        });
-        let functions =
-            spec.network.iter().flat_map(|network| &network.core).flat_map(|core| &core.functions);
-        let functions = functions.filter(|function| function.physical.is_none());
-        let functions = functions.map(|function| {
-            (&function.name, Role::Function, None, function.chart.as_ref(), &function.placement)
-        });
-        let mut choices = Vec::new();
-        for (part, role, application, chart, placement) in gateways.chain(servers).chain(functions) {
-            let workload = WorkloadSpec {
-                name: part.to_string(),
-                role,
-                application: application.cloned(),
-                chart: chart.cloned(),
-                physical: None,
-                needs: placement.needs,
-                settings: crate::model::Settings::new(),
-                admin: None,
-            };
-            let choice = self.choose(&slice.name, part, role, placement, workload.into(), state)?;
-            choices.push(choice);
-        }
-        Ok(choices)
-    }
-
-    fn choose(
-        &mut self,
-        slice: &SliceName,
-        part: &PartName,
-        role: Role,
-        placement: &Placement,
-        workload: Spec,
-        state: &SliceState,
-    ) -> Result<PlacementChoice> {
-        let holder = |place: &Infrastructure| ResourceId::space(slice, &place.name).workload(part);
-        let current = self.infrastructures.values().find(|place| state.records.contains_key(&holder(place)));
-        let offers: Vec<Offer> = self
-            .infrastructures
-            .values()
-            .map(|place| {
-                let own = holder(place);
-                Offer {
-                    infrastructure: Arc::clone(place),
-                    free: self.ledger.free(place, self.capacity(place), |other| *other == own),
-                    unsuitable: self.unsuitable(
-                        place,
-                        &workload,
-                        current.is_some_and(|current| current.name == place.name),
-                    ),
-                }
-            })
-            .collect();
-        let demand = Demand { slice, part, role, placement, current: current.map(|place| &place.name) };
-        let choice = self.placer.place(&demand, &offers).map_err(|rejected| {
-            let what = format!("cannot place {role} \"{part}\" of slice \"{slice}\"");
-            if let Some(name) =
-                placement.infrastructure.as_ref().filter(|name| !self.infrastructures.contains_key(*name))
-            {
-                return Error::new(
-                    ErrorKind::Infeasible,
-                    format!("{what}: there is no infrastructure \"{name}\""),
-                );
-            }
-            if rejected.is_empty() {
-                return Error::new(ErrorKind::Infeasible, format!("{what}: there is no infrastructure"))
-                    .with_help("add a document of kind Infrastructure, such as one with driver: local");
-            }
-            let why = rejected.iter().filter(|candidate| {
-                placement.infrastructure.as_ref().is_none_or(|name| *name == candidate.infrastructure)
-            });
-            let why: Vec<_> =
-                why.map(|candidate| format!("{}: {}", candidate.infrastructure, candidate.reason)).collect();
-            Error::new(ErrorKind::Infeasible, format!("{what}: {}", why.join("; ")))
-        })?;
-        if let Some(place) = self.infrastructures.get(&choice.infrastructure) {
-            let claims = capacity_claims(place, self.capacity(place), &workload);
-            self.ledger.hold(&holder(place), &claims);
-        }
-        Ok(choice)
-    }
-
-    /// Why a place cannot take a workload whatever the document says.
-    fn unsuitable(&self, place: &Infrastructure, workload: &Spec, is_there: bool) -> Option<String> {
-        let driver = match self.drivers.find(&place.spec.driver) {
-            Ok(driver) => driver,
-            Err(_) => return Some(format!("there is no driver \"{}\"", place.spec.driver)),
-        };
-        if let Some(issue) = driver.check(workload).into_iter().next() {
-            return Some(issue.message);
-        }
-        match self.surveys.get(&place.name) {
-            Some(Err(cause)) if !is_there => Some(format!("it cannot be reached: {}", cause.root())),
-            _ => None,
-        }
     }
 
     /// Computes the plan of a drafted slice from what was seen.

@@ -27,6 +27,9 @@ mod trial;
 
 pub use trial::{Failure, Failures, Outcome, Trial, run};
 
+#[cfg(any(test, feature = "testing"))]
+pub use crate::{domain::MockDomain, network::MockNetworkSlicer, orchestrator::MockOrchestrator};
+
 /// Fails a trial unless something holds, with a message for whoever wrote what is tried.
 macro_rules! ensure {
     ($holds:expr, $($message:tt)+) => {

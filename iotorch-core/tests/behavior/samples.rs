@@ -9,8 +9,9 @@ use iotorch_core::{
     },
     resource::{
         ApplicationOutputs, ApplicationSpec, AttachmentOutputs, AttachmentSpec, CredentialOutputs,
-        CredentialSpec, DeviceSpec, Endpoint, ExportSpec, ExportTarget, Layer, Outputs, PortSpec, ProfileSpec,
-        ResourceId, Role, SegmentEndpoint, SegmentSpec, SpaceSpec, TenantSpec, WorkloadOutputs, WorkloadSpec,
+        CredentialSpec, DeviceSpec, Endpoint, ExportSpec, ExportTarget, Layer, Outputs, PortSpec,
+        ProfileSpec, ResourceId, Role, SegmentEndpoint, SegmentSpec, SpaceSpec, TenantSpec, WorkloadOutputs,
+        WorkloadSpec,
     },
     secret::{MemorySecretStore, SecretRef, SecretStore, SecretValue},
     testing::domain::Sample,
@@ -223,11 +224,7 @@ pub(crate) fn network() -> Vec<Sample> {
         Sample::new(transport().port(&part(name)), iotorch_core::resource::Spec::Port(port_spec(name)))
             .using([workload])
     };
-    vec![
-        Sample::new(transport(), segment_spec(2)).updated_to(segment_spec(5)),
-        port("gw"),
-        port("hub"),
-    ]
+    vec![Sample::new(transport(), segment_spec(2)).updated_to(segment_spec(5)), port("gw"), port("hub")]
 }
 
 /// The same with a physical function, and with what the `declared` driver does not take.
@@ -236,12 +233,10 @@ pub(crate) fn declared() -> Vec<Sample> {
     let first = samples.remove(0);
     samples.insert(
         0,
-        first
-            .faulty_as(SegmentSpec { settings: settings(), ..segment_spec(2) })
-            .faulty_as(SegmentSpec {
-                on_unenforced: iotorch_core::model::OnUnenforced::Refuse,
-                ..segment_spec(2)
-            }),
+        first.faulty_as(SegmentSpec { settings: settings(), ..segment_spec(2) }).faulty_as(SegmentSpec {
+            on_unenforced: iotorch_core::model::OnUnenforced::Refuse,
+            ..segment_spec(2)
+        }),
     );
     let physical = |last: u8| WorkloadSpec {
         application: None,
@@ -251,6 +246,7 @@ pub(crate) fn declared() -> Vec<Sample> {
     };
     let deployed = WorkloadSpec { physical: None, ..physical(7) };
     let id = ResourceId::physical(&"greenhouse".parse().unwrap(), &part("upf"));
-    samples.push(Sample::new(id, physical(7)).using([transport()]).updated_to(physical(8)).faulty_as(deployed));
+    samples
+        .push(Sample::new(id, physical(7)).using([transport()]).updated_to(physical(8)).faulty_as(deployed));
     samples.into_iter().map(Sample::unmarked).collect()
 }

@@ -46,7 +46,12 @@ impl Stage {
     }
 
     /// Keeps the records of steps that had to succeed, and goes over each again: a result that belongs to another step differs.
-    async fn expect_each(&mut self, samples: &[Sample], works: &[Work], results: Vec<Result<Outputs>>) -> Outcome {
+    async fn expect_each(
+        &mut self,
+        samples: &[Sample],
+        works: &[Work],
+        results: Vec<Result<Outputs>>,
+    ) -> Outcome {
         for ((sample, work), result) in samples.iter().zip(works).zip(results) {
             let failed = |error: crate::Error| {
                 Failure::new(format!("the step on \"{}\" failed: {}", sample.id, error.to_cause()))
@@ -147,8 +152,7 @@ pub(super) async fn a_foreign_object_in_a_batch_leaves_the_others_alone(stage: &
 pub(super) async fn wrong_input_in_a_batch_leaves_the_others_alone(stage: &mut Stage) -> Outcome {
     for group in stage.batches() {
         let samples = stage.create_all_but(&group).await?;
-        let Some((odd, wrong)) =
-            samples.iter().find_map(|sample| Some((sample, sample.wrong.clone()?)))
+        let Some((odd, wrong)) = samples.iter().find_map(|sample| Some((sample, sample.wrong.clone()?)))
         else {
             continue;
         };
@@ -211,7 +215,9 @@ pub(super) async fn wrong_input_is_invalid_and_changes_nothing(stage: &mut Stage
     Ok(())
 }
 
-pub(super) async fn a_system_out_of_reach_is_unavailable_and_is_found_as_it_was(stage: &mut Stage) -> Outcome {
+pub(super) async fn a_system_out_of_reach_is_unavailable_and_is_found_as_it_was(
+    stage: &mut Stage,
+) -> Outcome {
     stage.create_all().await?;
     stage.subject().cut_off().await?;
     // To connect is no call: it succeeds whether the system is there or not.
@@ -231,7 +237,11 @@ pub(super) async fn a_system_out_of_reach_is_unavailable_and_is_found_as_it_was(
             let is_starting = sample.id.kind() == KindName::Application
                 && matches!(&result, Err(error) if error.kind() == ErrorKind::NotReady);
             if !is_starting {
-                expect_kind(result, ErrorKind::Unavailable, &format!("a step on \"{}\" out of reach", sample.id))?;
+                expect_kind(
+                    result,
+                    ErrorKind::Unavailable,
+                    &format!("a step on \"{}\" out of reach", sample.id),
+                )?;
             }
         }
     }

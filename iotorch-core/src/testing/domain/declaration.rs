@@ -28,7 +28,11 @@ pub(super) async fn what_is_declared_fits_the_samples(stage: &mut Stage) -> Outc
     );
     let mut before: BTreeSet<&ResourceId> = BTreeSet::new();
     for sample in &*stage.samples {
-        ensure!(sample.spec.kind() == sample.id.kind(), "\"{}\" has the specification of another kind", sample.id);
+        ensure!(
+            sample.spec.kind() == sample.id.kind(),
+            "\"{}\" has the specification of another kind",
+            sample.id
+        );
         let needs = sample.id.host().into_iter().chain(sample.uses.iter().cloned());
         let samples: Vec<_> = stage.samples.iter().map(|sample| &sample.id).collect();
         for needed in needs.filter(|id| samples.contains(&id)) {
@@ -46,8 +50,14 @@ pub(super) async fn what_is_declared_fits_the_samples(stage: &mut Stage) -> Outc
         (Ability::Siblings, !groups.is_empty()),
     ];
     for (ability, shown) in shown {
-        ensure!(shown || stage.lacks(ability), "no sample lets {ability:?} be tried, and it is not declared as lacking");
-        ensure!(!shown || !stage.lacks(ability), "{ability:?} is declared as lacking, and there are samples for it");
+        ensure!(
+            shown || stage.lacks(ability),
+            "no sample lets {ability:?} be tried, and it is not declared as lacking"
+        );
+        ensure!(
+            !shown || !stage.lacks(ability),
+            "{ability:?} is declared as lacking, and there are samples for it"
+        );
     }
     let batches = groups.iter().any(|group| group.first().is_some_and(|id| info.batch_limit(id.kind()) > 1));
     ensure!(
@@ -60,7 +70,9 @@ pub(super) async fn what_is_declared_fits_the_samples(stage: &mut Stage) -> Outc
 pub(super) async fn check_accepts_what_is_right_and_finds_what_is_wrong(stage: &mut Stage) -> Outcome {
     let driver = &stage.driver;
     for sample in &*stage.samples {
-        for right in [Some(&sample.spec), sample.updated.as_ref(), sample.wrong.as_ref()].into_iter().flatten() {
+        for right in
+            [Some(&sample.spec), sample.updated.as_ref(), sample.wrong.as_ref()].into_iter().flatten()
+        {
             let issues = driver.check(right);
             ensure!(issues.is_empty(), "check finds fault with \"{}\": {issues:?}", sample.id);
         }

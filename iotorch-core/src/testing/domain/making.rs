@@ -49,7 +49,8 @@ impl Stage {
                 continue;
             }
             let change = Change::Update { before: made.spec.clone(), after: made.spec.clone() };
-            let outputs = self.done(Party::Us, Self::work(sample, change, inputs.clone(), Ownership::Ours)?).await?;
+            let outputs =
+                self.done(Party::Us, Self::work(sample, change, inputs.clone(), Ownership::Ours)?).await?;
             self.keep(sample, &made.spec, inputs, &outputs)?;
         }
         Ok(())
@@ -60,7 +61,8 @@ pub(super) async fn what_is_created_is_observed_as_asked(stage: &mut Stage) -> O
     for sample in &*Arc::clone(&stage.samples) {
         stage.create(sample).await?;
         let seen = stage.look_at(Party::Us, &sample.id).await?;
-        let seen = seen.ok_or_else(|| Failure::new(format!("\"{}\" was made and cannot be asked", sample.id)))?;
+        let seen =
+            seen.ok_or_else(|| Failure::new(format!("\"{}\" was made and cannot be asked", sample.id)))?;
         let told = stage.made.get(&sample.id).map(|made| made.outputs.clone());
         stage.expect_present(&sample.id, &seen, &sample.spec, told.as_ref())?;
     }

@@ -16,11 +16,7 @@ use crate::{
 
 impl Stage {
     /// Has the other installation make a sample, and gives the step that did and what it told.
-    pub(super) async fn make_foreign(
-        &mut self,
-        sample: &Sample,
-        spec: &Spec,
-    ) -> Result<Outputs, Failure> {
+    pub(super) async fn make_foreign(&mut self, sample: &Sample, spec: &Spec) -> Result<Outputs, Failure> {
         let work = self.creation(sample, spec)?;
         self.done(Party::Them, work).await
     }
@@ -41,7 +37,9 @@ impl Stage {
     async fn look_at_foreign(&self, sample: &Sample) -> Result<(String, Option<Spec>), Failure> {
         match self.look_at(Party::Us, &sample.id).await? {
             Some(Observed::Foreign { owner, spec }) => Ok((owner, spec)),
-            other => Err(Failure::new(format!("\"{}\" is somebody else's and is seen as {other:?}", sample.id))),
+            other => {
+                Err(Failure::new(format!("\"{}\" is somebody else's and is seen as {other:?}", sample.id)))
+            }
         }
     }
 }
@@ -59,7 +57,10 @@ pub(super) async fn a_foreign_object_is_observed_as_foreign_and_refused_with_con
         let theirs = stage.make_foreign(sample, spec).await?;
         if Stage::is_seen_unrecorded(sample) {
             let (owner, _) = stage.look_at_foreign(sample).await?;
-            ensure!(owner.contains(them), "\"{id}\" is said to belong to {owner:?}, and its mark is of {them}");
+            ensure!(
+                owner.contains(them),
+                "\"{id}\" is said to belong to {owner:?}, and its mark is of {them}"
+            );
             let nothing = BTreeSet::new();
             let seen = stage.look_knowing(Party::Us, &id.scope(), nothing.clone(), &nothing).await?;
             let seen = seen.and_then(|mut seen| seen.remove(id));
@@ -121,7 +122,8 @@ pub(super) async fn an_object_is_adopted_and_given_back_as_it_was(stage: &mut St
         for _ in 0..2 {
             stage.done(Party::Us, release.clone()).await?;
             let (_, back) = stage.look_at_foreign(sample).await?;
-            let is_same = back.as_ref().is_some_and(|back| stage.driver.compare(back, &found) == Verdict::Same);
+            let is_same =
+                back.as_ref().is_some_and(|back| stage.driver.compare(back, &found) == Verdict::Same);
             ensure!(is_same, "\"{id}\" was given back as {back:?}; it was found as {found:?}");
         }
 

@@ -197,8 +197,7 @@ impl Stage {
     ) -> Result<Vec<Result<Outputs>>, Failure> {
         let mut results = self.call_once(cx, works.clone()).await?;
         loop {
-            let is_unready =
-                |result: &Result<Outputs>| matches!(result, Err(error) if error.kind() == ErrorKind::NotReady);
+            let is_unready = |result: &Result<Outputs>| matches!(result, Err(error) if error.kind() == ErrorKind::NotReady);
             let unready: Vec<_> = (0..results.len()).filter(|index| is_unready(&results[*index])).collect();
             if unready.is_empty() || Instant::now() >= cx.deadline {
                 return Ok(results);
@@ -248,7 +247,13 @@ impl Stage {
     }
 
     /// Keeps the record of what was made.
-    pub(super) fn keep(&mut self, sample: &Sample, spec: &Spec, inputs: Inputs, outputs: &Outputs) -> Outcome {
+    pub(super) fn keep(
+        &mut self,
+        sample: &Sample,
+        spec: &Spec,
+        inputs: Inputs,
+        outputs: &Outputs,
+    ) -> Outcome {
         ensure!(
             outputs_fit(sample.id.kind(), outputs),
             "\"{}\" tells what another kind would tell: {outputs:?}",
@@ -356,17 +361,16 @@ impl Stage {
             );
         }
         for id in &scope.known {
-            ensure!(sights.contains_key(id), "observing \"{root}\" does not tell of \"{id}\", which is known");
+            ensure!(
+                sights.contains_key(id),
+                "observing \"{root}\" does not tell of \"{id}\", which is known"
+            );
         }
         Ok(sights)
     }
 
     /// What is seen of one resource; `None` where core would not ask.
-    pub(super) async fn look_at(
-        &self,
-        party: Party,
-        id: &ResourceId,
-    ) -> Result<Option<Observed>, Failure> {
+    pub(super) async fn look_at(&self, party: Party, id: &ResourceId) -> Result<Option<Observed>, Failure> {
         Ok(self.look(party, &id.scope()).await?.and_then(|mut seen| seen.remove(id)))
     }
 
@@ -383,7 +387,10 @@ impl Stage {
                 match self.made.get(id) {
                     Some(made) => self.expect_present(id, observed, &made.spec, Some(&made.outputs))?,
                     None if self.sample(id).is_ok_and(|sample| sample.stays_with_host) => {}
-                    None => ensure!(*observed == Observed::Absent, "\"{id}\" was not made and is seen: {observed:?}"),
+                    None => ensure!(
+                        *observed == Observed::Absent,
+                        "\"{id}\" was not made and is seen: {observed:?}"
+                    ),
                 }
             }
         }
