@@ -11,8 +11,28 @@ use crate::home::{GREENHOUSE, Home, stderr};
 
 /// Publishes as `mosquitto_pub` does it.
 fn publish(port: &str, user: &str, password: &str, topic: &str, value: &str) -> Output {
-    let arguments = ["-h", "127.0.0.1", "-p", port, "-u", user, "-P", password, "-t", topic, "-m", value, "-q", "1", "-V", "5"];
-    Command::new("mosquitto_pub").args(arguments).output().expect("mosquitto_pub is installed (mosquitto-clients)")
+    let arguments = [
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-u",
+        user,
+        "-P",
+        password,
+        "-t",
+        topic,
+        "-m",
+        value,
+        "-q",
+        "1",
+        "-V",
+        "5",
+    ];
+    Command::new("mosquitto_pub")
+        .args(arguments)
+        .output()
+        .expect("mosquitto_pub is installed (mosquitto-clients)")
 }
 
 /// The port and the password of a device.

@@ -219,7 +219,9 @@ impl Bench {
             let told = String::from_utf8_lossy(&applied.stderr);
             match applied.status.code() {
                 Some(0) => return,
-                Some(CONFLICT) if told.contains("another run is under way") && Instant::now() < until => self.settle(),
+                Some(CONFLICT) if told.contains("another run is under way") && Instant::now() < until => {
+                    self.settle()
+                }
                 _ => panic!("{:?}: {told}", applied.status),
             }
         }
