@@ -47,7 +47,7 @@ pub fn slice(name: &str, devices: usize) -> Result<Slice> {
 /// `count` slices of two devices, named by their numbers.
 ///
 /// # Errors
-/// As [`slice`].
+/// As [`slice()`].
 pub fn slices(count: usize) -> Result<Vec<Slice>> {
     (0..count).map(|number| slice(&format!("slice-{number:05}"), 2)).collect()
 }

@@ -358,3 +358,27 @@ pub fn device_spec(text: &str) -> DeviceSpec {
         settings: Default::default(),
     }
 }
+
+/// Publishes as device `d1` and waits until the server has `count` messages.
+pub async fn a_reading_arrives(world: &World, value: f64, count: u64) {
+    let Outputs::Device(d1) = world.outputs(&device("d1")) else { panic!() };
+    let Some(Endpoint::Net(address)) = &d1.endpoint else { panic!() };
+    let at = format!("{}:{}", address.host, address.port).parse().unwrap();
+    let password = world.token("gw/d1/password").await;
+    let mqtt = Mqtt::connect(at, &d1.name, &d1.name, password.expose()).await.unwrap();
+    let topic = format!("{}/temperature", d1.path.as_deref().unwrap());
+    mqtt.publish(&topic, value.to_string()).await.unwrap();
+    let Outputs::Attachment(attached) = world.outputs(&attachment()) else { panic!() };
+    // The secret of the tenant is the token with which its messages are read.
+    let url = format!("http://{}", world.url(&server(), "management"));
+    let token = world.token("hub/tenant").await;
+    let reader = iotorch_lite::client::ServerClient::new(url, token).unwrap();
+    eventually("the reading at the server", async || {
+        let stats = reader.stats("greenhouse", &attached.channel).await.unwrap();
+        (stats.count == count).then_some(())
+    })
+    .await;
+    let page = reader.messages("greenhouse", &attached.channel, &MessageQuery::default()).await.unwrap();
+    assert_eq!(page.messages[0].name, "d1:temperature");
+    assert_eq!(page.messages[0].value, Some(Value::Number(value)));
+}
