@@ -18,7 +18,7 @@ use iotorch_core::{
 };
 use lab::{Lab, corpus, in_virtual_time, slice};
 use proptest::{prelude::*, sample::Index};
-use recipes::{Recipe, change, recipe};
+use recipes::{Recipe, change, recipe, redeployment};
 
 fn want(recipe: &Recipe) -> Intent {
     corpus::want(recipe.slice())
@@ -149,7 +149,9 @@ proptest! {
     }
 
     #[test]
-    fn applications_are_where_their_workloads_listen_also_when_these_are_made_again((start, goal) in change()) {
+    fn applications_are_where_their_workloads_listen_also_when_these_are_made_again(
+        (start, goal) in redeployment(),
+    ) {
         in_virtual_time(async {
             let lab = world(Some(KindName::Workload));
             lab.plan_and_apply(&want(&start)).await.unwrap();

@@ -43,15 +43,25 @@ impl DataDir {
         setup: fn(&redb::WriteTransaction) -> Result<()>,
     ) -> Result<Store> {
         let path = self.0.join(name);
-        private().open(&path).map_err(|error| Self::failed("create", &path, error))?;
-        let database = Database::builder().set_cache_size(CACHE).create(&path).map_err(|error| {
-            let kind = match error {
-                DatabaseError::DatabaseAlreadyOpen => ErrorKind::Taken,
-                _ => ErrorKind::Store,
-            };
-            Error::new(kind, format!("cannot open store \"{}\"", path.display())).caused_by(error)
-        })?;
-        Store::start(database, setup)
+        let opened = |path: &Path| {
+            private().open(path).map_err(|error| Self::failed("create", path, error))?;
+            Database::builder().set_cache_size(CACHE).create(path).map_err(|error| {
+                let kind = match error {
+                    DatabaseError::DatabaseAlreadyOpen => ErrorKind::Taken,
+                    _ => ErrorKind::Store,
+                };
+                Error::new(kind, format!("cannot open store \"{}\"", path.display())).caused_by(error)
+            })
+        };
+        if !path.exists() {
+            // A kill while a store is made must not leave half of one under its name.
+            let unfinished = path.with_extension("new");
+            let emptied = private().truncate(true).open(&unfinished);
+            emptied.map_err(|error| Self::failed("create", &unfinished, error))?;
+            drop(opened(&unfinished)?);
+            fs::rename(&unfinished, &path).map_err(|error| Self::failed("create", &path, error))?;
+        }
+        Store::start(opened(&path)?, setup)
     }
 
     /// The ports to listen on: a configured one wins, else the one used before, else 0 (any).

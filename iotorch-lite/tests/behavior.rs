@@ -3,19 +3,18 @@
 
 mod common;
 
-use common::{Mqtt, eventually, world::*};
+use common::{eventually, world::*};
 use iotorch_core::{
     Driver, ErrorKind, Health, Observed, Target, Verdict,
     resource::{
         Application, ApplicationInputs, Change, Device, DeviceInputs, Endpoint, Export, ExportInputs,
         ExportSpec, ExportTarget, Job, Outputs, Ownership, Profile, ProfileOutputs, ProfileSpec, Role, Spec,
-        Tenant, TenantSpec, Work, Workload,
+        Tenant, TenantSpec, Work,
     },
 };
 use iotorch_lite::{
     Secret,
-    api::{self, MessageQuery, Put},
-    senml::Value,
+    api::{self, Put},
 };
 use std::{net::TcpListener, path::Path};
 

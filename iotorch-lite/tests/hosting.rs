@@ -3,19 +3,10 @@
 
 mod common;
 
-use common::{Mqtt, eventually, world::*};
+use common::{eventually, world::*};
 use iotorch_core::{
-    Driver, ErrorKind, Health, Observed, Target, Verdict,
-    resource::{
-        Application, ApplicationInputs, Change, Device, DeviceInputs, Endpoint, Export, ExportInputs,
-        ExportSpec, ExportTarget, Job, Outputs, Ownership, Profile, ProfileOutputs, ProfileSpec, Role, Spec,
-        Tenant, TenantSpec, Work, Workload,
-    },
-};
-use iotorch_lite::{
-    Secret,
-    api::{self, MessageQuery, Put},
-    senml::Value,
+    ErrorKind, Health, Observed,
+    resource::{Change, Endpoint, Job, Outputs, Ownership, Role, Work, Workload},
 };
 use std::{net::TcpListener, path::Path};
 
@@ -45,7 +36,7 @@ async fn the_next_process_hosts_everything_again_on_the_same_ports() {
     world.build().await;
     let world = world.reopen(dir.path()).await;
     let not_yet = world.health(&space("edge-1").workload(&name("gw"))).await;
-    assert_eq!(not_yet, Health::Failed { reason: "this process has not started it".to_owned() });
+    assert_eq!(not_yet, Health::Failed { reason: "no process hosts it".to_owned() });
     let resumed = world.host.resume_hosting().await.unwrap();
     assert!(resumed.values().all(Result::is_ok), "{resumed:?}");
     let names: Vec<_> = resumed.keys().collect();

@@ -109,6 +109,18 @@ pub(crate) fn change() -> impl Strategy<Value = (Recipe, Recipe)> {
     })
 }
 
+/// A recipe, and the same with other settings for some of its gateways and servers.
+pub(crate) fn redeployment() -> impl Strategy<Value = (Recipe, Recipe)> {
+    (recipe(), 1..16_u8).prop_map(|(start, which)| {
+        let mut goal = start.clone();
+        let software = goal.gateways.iter_mut().chain(&mut goal.servers);
+        for (_, software) in (0..).zip(software).filter(|(number, _)| which & (1 << number) != 0) {
+            software.retention = Some(software.retention.map_or(0, |days| days + 1));
+        }
+        (start, goal)
+    })
+}
+
 fn part(name: &str, number: usize) -> PartName {
     PartName::new(&format!("{name}-{number}")).unwrap()
 }

@@ -116,6 +116,6 @@ pub(super) fn health(instance: Option<&Instance>) -> Health {
     match instance.map(|instance| &instance.state) {
         Some(Ok(_)) => Health::Ready,
         Some(Err(cause)) => Health::Failed { reason: cause.to_string() },
-        None => Health::Failed { reason: "this process has not started it".to_owned() },
+        None => Health::Failed { reason: "no process hosts it".to_owned() },
     }
 }

@@ -1,12 +1,13 @@
 //! A slice `greenhouse` with a gateway `gw` at `edge-1` and a server `hub` in `cloud`, both in this process.
 
+use super::{Mqtt, eventually};
 use iotorch_core::{
     Context, Domain, Driver, Health, Observed, Places, Result, Scope, Target,
     model::{DeviceProtocol, Infrastructure, InfrastructureName, PartName, ProfileResource, SliceName},
     resource::{
         Application, ApplicationInputs, ApplicationOutputs, ApplicationSpec, Attachment, AttachmentInputs,
         AttachmentSpec, Change, Credential, CredentialHolder, CredentialInputs, CredentialSpec, Device,
-        DeviceInputs, DeviceSpec, Export, ExportInputs, ExportServer, ExportSpec, ExportTarget,
+        DeviceInputs, DeviceSpec, Endpoint, Export, ExportInputs, ExportServer, ExportSpec, ExportTarget,
         InApplication, Job, Kind, KindName, NoInputs, Outputs, Ownership, Profile, ProfileSpec, ResourceId,
         Role, Space, SpaceSpec, Spec, Tenant, TenantSpec, Work, Workload, WorkloadInputs, WorkloadSpec,
     },
@@ -14,7 +15,9 @@ use iotorch_core::{
 };
 use iotorch_lite::{
     LiteDriver, LocalDriver, LocalHost, Secret,
+    api::MessageQuery,
     client::{GatewayClient, ServerClient},
+    senml::Value,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -372,7 +375,7 @@ pub async fn a_reading_arrives(world: &World, value: f64, count: u64) {
     // The secret of the tenant is the token with which its messages are read.
     let url = format!("http://{}", world.url(&server(), "management"));
     let token = world.token("hub/tenant").await;
-    let reader = iotorch_lite::client::ServerClient::new(url, token).unwrap();
+    let reader = ServerClient::new(url, token).unwrap();
     eventually("the reading at the server", async || {
         let stats = reader.stats("greenhouse", &attached.channel).await.unwrap();
         (stats.count == count).then_some(())

@@ -80,8 +80,8 @@ impl Sample {
         self
     }
 
-    /// The same, staying for as long as its host does, such as the software in a workload: a delete of it succeeds without an
-    /// effect.
+    /// The same, staying for as long as its host does or whoever runs it wants: a delete of it succeeds without an effect, as for
+    /// the software in a workload, and for software that runs outside of iotorch.
     #[must_use]
     pub fn stays_with_host(mut self) -> Self {
         self.stays_with_host = true;
