@@ -44,7 +44,7 @@ fn in_memory() -> Result<()> {
             let metric = format!("step, memory, {words}, {how}");
             let samples = runtime.block_on(step_in_memory(devices, batches))?;
             note(&format!("saga: {metric}: µs {samples}"));
-            BENCH.judge(&metric, samples.median(), "µs", Goal::AtMost(20.0))?;
+            BENCH.figure(&metric, samples.median(), "µs", Some(Goal::AtMost(20.0)))?;
         }
     }
     Ok(())
@@ -122,19 +122,19 @@ fn on_disk() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let measured = runtime.block_on(measure_disk(folder.path()))?;
     note(&format!("saga: flush: seconds {}", measured.flush));
-    BENCH.figure("flush of the disk, 4 KiB", measured.flush.median() * 1e6, "µs")?;
+    BENCH.figure("flush of the disk, 4 KiB", measured.flush.median() * 1e6, "µs", None)?;
     for ((count, _), samples) in SIDE_BY_SIDE.iter().zip(&measured.redb) {
         let slices = if *count == 1 { "slice" } else { "slices" };
         let metric = format!("redb, {count} {slices}");
         note(&format!("saga: {metric}: steps/s {samples}"));
-        BENCH.figure(&metric, samples.median(), "steps/s")?;
+        BENCH.figure(&metric, samples.median(), "steps/s", None)?;
     }
     note(&format!("saga: a flush for each event: steps/s {}", measured.lines));
-    BENCH.figure("a flush for each event, no iotorch", measured.lines.median(), "steps/s")?;
+    BENCH.figure("a flush for each event, no iotorch", measured.lines.median(), "steps/s", None)?;
     let [one, _, many] = measured.redb.map(|samples| samples.median());
-    BENCH.judge("redb, 64 slices to 1", many / one, "x", Goal::AtLeast(8.0))?;
-    BENCH.figure("redb, 1 slice to a flush for each event", one / measured.lines.median(), "x")?;
-    BENCH.figure("redb, 64 slices to a flush for each event", many / measured.lines.median(), "x")
+    BENCH.figure("redb, 64 slices to 1", many / one, "x", Some(Goal::AtLeast(8.0)))?;
+    BENCH.figure("redb, 1 slice to a flush for each event", one / measured.lines.median(), "x", None)?;
+    BENCH.figure("redb, 64 slices to a flush for each event", many / measured.lines.median(), "x", None)
 }
 
 async fn measure_disk(folder: &Path) -> Result<OnDisk> {

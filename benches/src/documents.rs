@@ -1,6 +1,6 @@
 //! The documents that benchmarks plan and apply.
 
-use iotorch_core::model::{Infrastructure, Slice};
+use iotorch_core::model::{Capacity, Infrastructure, Slice};
 use serde_json::{Value, json};
 
 use crate::Result;
@@ -42,6 +42,21 @@ pub fn slice(name: &str, devices: usize) -> Result<Slice> {
             "devices": devices,
         },
     }))?)
+}
+
+/// Has both workloads of every slice need a part of what `place` then has, which is enough for all of them.
+///
+/// # Errors
+/// None while the quantities below fit the model.
+pub fn demand(slices: &mut [Slice], place: &mut Infrastructure) -> Result<()> {
+    place.spec.capacity = Some(serde_json::from_value(json!({ "cpu": "1000cpu", "memory": "1000GiB" }))?);
+    let needs: Capacity = serde_json::from_value(json!({ "cpu": "10mcpu", "memory": "10MiB" }))?;
+    for spec in slices.iter_mut().map(|slice| &mut slice.spec) {
+        let gateways = spec.gateways.iter_mut().map(|gateway| &mut gateway.placement);
+        let servers = spec.servers.iter_mut().map(|server| &mut server.placement);
+        gateways.chain(servers).for_each(|placement| placement.needs = needs);
+    }
+    Ok(())
 }
 
 /// `count` slices of two devices, named by their numbers.

@@ -43,23 +43,11 @@ impl fmt::Display for Goal {
 pub struct Bench(pub &'static str);
 
 impl Bench {
-    /// Prints a figure that is only watched.
+    /// Prints a figure; one without a goal is only watched.
     ///
     /// # Errors
     /// When standard output cannot be written to.
-    pub fn figure(self, metric: &str, value: f64, unit: &str) -> Result<()> {
-        self.print(metric, value, unit, None)
-    }
-
-    /// Prints a figure that has a goal.
-    ///
-    /// # Errors
-    /// When standard output cannot be written to.
-    pub fn judge(self, metric: &str, value: f64, unit: &str, goal: Goal) -> Result<()> {
-        self.print(metric, value, unit, Some(goal))
-    }
-
-    fn print(self, metric: &str, value: f64, unit: &str, goal: Option<Goal>) -> Result<()> {
+    pub fn figure(self, metric: &str, value: f64, unit: &str, goal: Option<Goal>) -> Result<()> {
         // Judged as it was measured, not as it is shown.
         let line = json!({
             "bench": self.0,

@@ -196,3 +196,28 @@ impl Place for NullPlace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use iotorch_core::{Intent, Limits, Orchestrator as _, RunOptions, store::MemoryStore};
+
+    use super::*;
+    use crate::{documents, engine};
+
+    #[test]
+    fn a_slice_of_two_devices_is_made_in_fourteen_steps_and_then_unchanged() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            for batches in [Batches::Single, Batches::Lite] {
+                let engine = engine(Arc::new(MemoryStore::new()), batches, Limits::default()).unwrap();
+                let infrastructures = vec![documents::infrastructure().unwrap()];
+                let slices = documents::slices(1).unwrap();
+                let intent = Intent { infrastructures, slices, ..Intent::default() };
+                let plan = engine.plan(&intent).await.unwrap();
+                assert_eq!(plan.summary().create, 14);
+                engine.apply(plan, RunOptions::default()).await.unwrap();
+                assert!(engine.plan(&intent).await.unwrap().is_empty());
+            }
+        });
+    }
+}

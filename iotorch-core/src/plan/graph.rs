@@ -76,7 +76,8 @@ impl Graph {
             let Ok(driver) = drivers.find(&node.driver) else { continue };
             findings.extend(driver.check(&node.spec).into_iter().map(|issue| Finding {
                 slice: slice.clone(),
-                pointer: format!("{}{}", node.origin, issue.pointer),
+                // A sink stands in the document as it does in the specification, two levels further up.
+                pointer: format!("{}{}", node.origin, issue.pointer.trim_start_matches("/target/sink")),
                 issue,
             }));
         }
