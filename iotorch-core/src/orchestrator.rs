@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::store::Direction;
 use crate::{
     error::{Cause, Error, Result},
     model::{FailurePolicy, Infrastructure, InfrastructureName, Slice, SliceName},
@@ -47,20 +48,6 @@ pub struct RunOptions {
     pub cancelled: CancellationToken,
     /// Undo at once when the person asks to stop.
     pub rollback_on_interrupt: bool,
-}
-
-/// Which way an open run goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// As its failure policy says; what an unattended restart does.
-    Policy,
-    /// Try the rest of the steps.
-    Continue,
-    /// Undo what it did.
-    Rollback,
-    /// Close it, keep what it made, and mark what failed.
-    Abandon,
 }
 
 /// What became of a plan.

@@ -1,9 +1,6 @@
 //! The engine: plans, applies, resumes and reports, on a store, with drivers.
 
 mod apply;
-mod clock;
-mod connections;
-mod limits;
 mod observe;
 mod plan;
 mod status;
@@ -17,9 +14,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-pub use self::{clock::Clock, limits::Limits};
-pub(crate) use connections::{Connection, Connections};
-
+pub use crate::saga::{Clock, Limits};
 use crate::{
     driver::Drivers,
     error::{Error, ErrorKind, Result},
@@ -29,7 +24,7 @@ use crate::{
     placement::{FirstFit, Placer},
     plan::{Plan, minted},
     resource::{Location, ResourceId},
-    saga::Shared,
+    saga::{Connections, Shared},
     secret::SecretStore,
     status::SliceStatus,
     store::{RunId, Store, Write},

@@ -7,11 +7,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::Shared;
+use super::{Connection, Shared};
 use crate::{
     domain::{Context, Observed, Scope},
     driver::Verdict,
-    engine::Connection,
     error::{Error, ErrorKind, Result},
     model::OnOffline,
     observer::Progress,

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
+    Connection,
     caller::{Answer, Caller, Halt, describe},
     run::Saga,
     tally::Given,
 };
 use crate::{
-    engine::Connection,
     error::Result,
     observer::Progress,
     plan::{Basis, Condition, Phase, StepId},

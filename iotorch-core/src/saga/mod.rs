@@ -4,8 +4,11 @@
 //! [`forward`] builds and reaps; [`unwind`] undoes; [`run`] goes from phase to phase until the run is over or has to stay open.
 
 mod caller;
+mod clock;
 mod close;
+mod connections;
 mod forward;
+mod limits;
 mod run;
 mod tally;
 mod unwind;
@@ -14,12 +17,13 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+pub use self::{clock::Clock, limits::Limits};
 pub(crate) use self::{
+    connections::{Connection, Connections},
     run::{Ended, Saga},
     tally::{StepState, Tally},
 };
 use crate::{
-    engine::{Clock, Connections, Limits},
     observer::{Observer, Progress, RunEvent},
     secret::SecretStore,
     store::{Run, Store},

@@ -167,6 +167,20 @@ impl fmt::Display for RunState {
     }
 }
 
+/// Which way an open run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// As its failure policy says; what an unattended restart does.
+    Policy,
+    /// Try the rest of the steps.
+    Continue,
+    /// Undo what it did.
+    Rollback,
+    /// Close it, keep what it made, and mark what failed.
+    Abandon,
+}
+
 /// An entry of a run's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -249,7 +263,7 @@ pub enum JournalEvent {
     /// A person decided how the run goes on.
     Resumed {
         /// How.
-        direction: crate::orchestrator::Direction,
+        direction: Direction,
     },
     /// The run turned to undoing.
     Unwinding,
