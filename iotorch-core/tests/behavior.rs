@@ -5,6 +5,8 @@
 mod flawed;
 #[path = "behavior/samples.rs"]
 mod samples;
+#[path = "behavior/slicer.rs"]
+mod slicer;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,14 +16,17 @@ use iotorch_core::{
     Driver, Health, Result, Target,
     declared::DeclaredDriver,
     model::DriverName,
+    network::NetworkSlicer,
     resource::{KindName, Outputs, ResourceId, Spec},
     secret::{MemorySecretStore, SecretStore},
     sim::{Object, SimDriver, World, sim_infrastructure},
     testing::{
         self, Failures,
         domain::{Ability, Sample, Subject},
+        network,
     },
 };
+use slicer::{MemoryNetworkDriver, MemorySlicer};
 
 fn in_virtual_time<F: Future>(test: F) -> F::Output {
     let runtime =
@@ -233,6 +238,96 @@ fn what_is_only_declared_does_what_every_domain_does_as_far_as_records_go() -> R
     };
     let lacks = [Adoption, Marks, Outage, Refusal, Strays];
     in_virtual_time(testing::run(testing::domain::trials(lacks, make)))
+}
+
+/// A network in memory.
+struct InMemory {
+    slicer: MemorySlicer,
+    secrets: Arc<MemorySecretStore>,
+}
+
+impl InMemory {
+    async fn make() -> Self {
+        Self { slicer: MemorySlicer::default(), secrets: Arc::new(samples::secrets().await) }
+    }
+}
+
+#[async_trait]
+impl network::Subject for InMemory {
+    fn slicer(&self) -> Arc<dyn NetworkSlicer> {
+        Arc::new(self.slicer.clone())
+    }
+
+    fn samples(&self) -> network::Samples {
+        let port = |name| {
+            let id = samples::transport().port(&samples::part(name));
+            (id, samples::port_spec(name), Some(samples::workload_outputs(name)))
+        };
+        network::Samples {
+            segment: (samples::transport(), samples::segment_spec(2)),
+            updated: samples::segment_spec(5),
+            too_much: Some(samples::segment_spec(11)),
+            ports: ["gw", "hub"].map(port).into(),
+        }
+    }
+
+    async fn cut_off(&self) -> Result<()> {
+        self.slicer.set_away(true);
+        Ok(())
+    }
+
+    async fn bring_back(&self) -> Result<()> {
+        self.slicer.set_away(false);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Subject for InMemory {
+    fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(MemoryNetworkDriver(self.slicer.clone()))
+    }
+
+    fn target(&self) -> Target {
+        Target::Network
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        // A slicer marks segments; a port is whose its segment is.
+        let is_port = |sample: &Sample| sample.id().kind() == KindName::Port;
+        let unmark = |sample: Sample| if is_port(&sample) { sample.unmarked() } else { sample };
+        samples::network().into_iter().map(unmark).collect()
+    }
+
+    fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::clone(&self.secrets) as _
+    }
+
+    fn surroundings(&self) -> BTreeMap<ResourceId, Outputs> {
+        samples::workloads()
+    }
+
+    async fn cut_off(&self) -> Result<()> {
+        network::Subject::cut_off(self).await
+    }
+
+    async fn bring_back(&self) -> Result<()> {
+        network::Subject::bring_back(self).await
+    }
+}
+
+#[test]
+fn a_slicer_in_memory_does_what_every_slicer_does() -> Result<(), Failures> {
+    let make = || Box::pin(async { Ok(Box::new(InMemory::make().await) as Box<dyn network::Subject>) }) as _;
+    in_virtual_time(testing::run(network::trials([], make)))
+}
+
+#[test]
+fn an_adapted_slicer_does_what_every_domain_does() -> Result<(), Failures> {
+    // The status of a foreign segment does not tell what it is like, and the adapter takes one step at a time.
+    use Ability::{Adoption, Batch, Refusal, Strays};
+    let make = || Box::pin(async { Ok(Box::new(InMemory::make().await) as Box<dyn Subject>) }) as _;
+    in_virtual_time(testing::run(testing::domain::trials([Adoption, Batch, Refusal, Strays], make)))
 }
 
 #[test]

@@ -237,7 +237,7 @@ impl State {
                 self.away.remove(place);
                 Ok(())
             }
-            Some(_) => Err(Error::new(ErrorKind::Unavailable, format!("no route to {place}"))),
+            Some(_) => Err(Error::new(ErrorKind::Unavailable, format!("cannot reach \"{place}\""))),
             None => Ok(()),
         }
     }
@@ -249,10 +249,15 @@ impl State {
     fn perform(&mut self, work: &Work, mark: &str) -> Result<Outputs> {
         let id = work.id();
         let refused = |kind, why: String| Err(Error::new(kind, format!("cannot change \"{id}\": {why}")));
-        if let Some(object) =
-            self.objects.get(id).filter(|object| object.owner != mark && work.ownership() != Ownership::Adopt)
-        {
-            return refused(ErrorKind::Conflict, format!("it belongs to {}", object.owner));
+        if let Some(object) = self.objects.get(id).filter(|object| object.owner != mark) {
+            match work.ownership() {
+                Ownership::Adopt => {}
+                // It was given back before.
+                Ownership::Release => return Ok(object.outputs.clone()),
+                Ownership::Ours => {
+                    return refused(ErrorKind::Conflict, format!("it belongs to {}", object.owner));
+                }
+            }
         }
         let change = work.change();
         let Some(after) = change.after() else { return self.delete(id) };

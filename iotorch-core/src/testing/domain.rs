@@ -10,6 +10,7 @@
 
 mod calls;
 mod declaration;
+mod judging;
 mod making;
 mod observing;
 mod ownership;

@@ -21,6 +21,7 @@
 //! A test binary that shows each trial as a test of its own makes one of every [`Trial::name`] and [`Trial::run`].
 
 pub mod domain;
+pub mod network;
 pub mod secret;
 pub mod store;
 mod trial;

@@ -6,7 +6,8 @@ use futures::future::join_all;
 
 use super::{
     Sample,
-    stage::{Party, Stage, expect_kind},
+    judging::expect_kind,
+    stage::{Party, Stage},
 };
 use crate::{
     error::{ErrorKind, Result},

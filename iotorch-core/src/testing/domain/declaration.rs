@@ -21,11 +21,6 @@ pub(super) async fn what_is_declared_fits_the_samples(stage: &mut Stage) -> Outc
     let kinds: BTreeSet<_> = info.kinds.iter().copied().collect();
     let tried: BTreeSet<_> = stage.samples.iter().map(|sample| sample.id.kind()).collect();
     ensure!(kinds == tried, "the driver handles {kinds:?}, and there are samples of {tried:?}");
-    ensure!(
-        info.batch_limits.keys().all(|kind| kinds.contains(kind)),
-        "there is a batch limit for a kind that the driver does not handle: {:?}",
-        info.batch_limits
-    );
     let mut before: BTreeSet<&ResourceId> = BTreeSet::new();
     for sample in &*stage.samples {
         ensure!(
