@@ -11,6 +11,7 @@ use super::{
     Basis, Condition, Phase, Reason, Step, StepId, Warning,
     graph::{Graph, Node},
     observations::{Observations, Sight},
+    replace::Replacements,
 };
 use crate::{
     driver::{Driver, Drivers, Verdict},
@@ -75,8 +76,13 @@ impl<'a> Build<'a> {
     /// [`ErrorKind::Conflict`] for a foreign object, [`ErrorKind::Infeasible`] for a replacement that was not allowed.
     pub(crate) fn run(&mut self) -> Result<()> {
         let order = self.graph.in_order();
-        self.find_replacements(&order)?;
-        self.remove_replaced(&order);
+        let replacements = Replacements::find(self.graph, &order, self.state, self.seen, self.drivers)?;
+        replacements.check(self.allowed.replace)?;
+        for step in replacements.deletes(self.state, self.seen) {
+            self.warnings.extend(lost_data(&step.resource, &step.takes_along));
+            self.push(step);
+        }
+        self.replaced = replacements.replaced;
         for id in order {
             let node = &self.graph.nodes[id];
             let basis = match self.seen.sight(id) {
@@ -125,75 +131,6 @@ impl<'a> Build<'a> {
 
     fn driver(&self, node: &Node) -> Result<&'a Arc<dyn Driver>> {
         self.drivers.find(&node.driver)
-    }
-
-    /// Marks what has to be removed and made again: what cannot be updated in place and, in the same application, what uses it.
-    fn find_replacements(&mut self, order: &[&ResourceId]) -> Result<()> {
-        for id in order {
-            let node = &self.graph.nodes[*id];
-            let Some(before) = self.present(id) else { continue };
-            if id.hosts().any(|host| self.replaced.contains_key(&host)) {
-                continue;
-            }
-            let used =
-                node.uses.iter().find(|used| self.replaced.contains_key(*used) && used.scope() == id.scope());
-            let because = match self.driver(node)?.compare(before, &node.spec) {
-                Verdict::Replace { because } => because,
-                _ => match used {
-                    Some(used) => format!("it uses \"{used}\", which is replaced"),
-                    None => continue,
-                },
-            };
-            if !self.allowed.replace {
-                return Err(Error::new(
-                    ErrorKind::Infeasible,
-                    format!("cannot change {} \"{id}\" in place: {because}", id.kind()),
-                )
-                .with_help("allow it to be removed and made again (--allow-replace); the plan then says which data are lost"));
-            }
-            self.replaced.insert((*id).clone(), because);
-        }
-        Ok(())
-    }
-
-    /// The deletes of replacements: users first.
-    fn remove_replaced(&mut self, order: &[&ResourceId]) {
-        let mut done: Vec<(ResourceId, StepId)> = Vec::new();
-        let doomed: Vec<_> = order.iter().rev().filter(|id| self.replaced.contains_key(**id)).collect();
-        for id in doomed {
-            let node = &self.graph.nodes[*id];
-            let Some(before) = self.present(id).map(|spec| Arc::new(spec.clone())) else { continue };
-            let users = done.iter().filter(|(user, _)| self.graph.nodes[user].uses.contains(id));
-            let after = users.map(|(_, step)| *step).collect();
-            let takes_along: Vec<_> =
-                self.state.records.keys().filter(|other| id.contains(other)).cloned().collect();
-            self.warnings.extend(lost_data(id, &takes_along));
-            let because = self.replaced.get(*id).cloned().unwrap_or_default();
-            let uses = self.state.records.get(*id).map_or_else(Vec::new, |record| record.uses.clone());
-            self.push(Step {
-                resource: (*id).clone(),
-                driver: node.driver.clone(),
-                phase: Phase::Build,
-                change: Change::Delete { before },
-                condition: Condition::Always,
-                ownership: Ownership::Ours,
-                uses,
-                after,
-                reason: Reason::Replaced { because },
-                basis: Basis::Observed,
-                takes_along,
-            });
-            done.push(((*id).clone(), StepId(u32::try_from(self.steps.len() - 1).unwrap_or(u32::MAX))));
-        }
-    }
-
-    /// What is there now, seen or, where it cannot be seen, recorded.
-    fn present(&self, id: &ResourceId) -> Option<&'a Spec> {
-        match self.seen.sight(id) {
-            Sight::Present { spec, .. } => Some(spec),
-            Sight::Unknown(_) => self.state.records.get(id).map(|record| &*record.spec),
-            Sight::Absent | Sight::Foreign { .. } => None,
-        }
     }
 
     fn outcome(&self, id: &ResourceId, node: &Node) -> Result<Outcome> {

@@ -12,6 +12,7 @@ mod place;
 mod planner;
 mod reap;
 mod render;
+mod replace;
 mod types;
 
 pub use graph::Finding;

@@ -286,7 +286,8 @@ fn scopes(graph: &Graph, state: &SliceState) -> Vec<(DriverName, Scope)> {
     let wanted = graph.nodes.iter().map(|(id, node)| (id, &node.driver, None));
     let recorded =
         state.records.values().map(|record: &Arc<Record>| (&record.id, &record.driver, Some(record)));
-    for (id, driver, record) in wanted.chain(recorded) {
+    // What is there is looked at by the driver that made it.
+    for (id, driver, record) in recorded.chain(wanted) {
         let root = id.scope();
         let (root_driver, scope) = scopes.entry(root.clone()).or_insert_with(|| {
             let application =

@@ -56,6 +56,11 @@ pub(crate) fn reap(
             }
         }
     }
+    // What a replacement removes, or takes along, is gone by then.
+    for step in steps.iter().filter(|step| step.change.is_delete()) {
+        doomed.remove(&step.resource);
+        doomed.retain(|id, _| !step.takes_along.contains(id));
+    }
     let carriers: BTreeMap<&ResourceId, ResourceId> =
         doomed.keys().filter_map(|id| Some((id, carrier(id, &doomed)?))).collect();
     let mut warnings = Vec::new();

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     observer::Progress,
-    plan::{Phase, StepId},
-    resource::{Change, KindName, Location, Outputs, Ownership, ResourceId, Work},
+    plan::{Phase, Step, StepId},
+    resource::{Change, KindName, Location, Outputs, Ownership, ResourceId, Work, resolve_inputs},
     store::{JournalEvent, Record, Write},
 };
 
@@ -30,6 +30,8 @@ struct Undo {
     carried: Vec<(StepId, Given)>,
     /// Until when a call of the step, whose answer never came, may still act.
     uncertain_until: Option<Timestamp>,
+    /// The slice's records; only for undoing a delete, which has to look inputs up.
+    records: BTreeMap<ResourceId, Arc<Record>>,
 }
 
 impl Saga {
@@ -55,8 +57,10 @@ impl Saga {
                         carried.filter_map(|id| Some((id, self.tally.given[id.index()].clone()?))).collect();
                     let Some(given) = self.tally.given[step.index()].clone() else { continue };
                     let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource);
-                    let (caller, undo) =
-                        (self.caller.clone(), Undo { step, given, carried, uncertain_until });
+                    let is_delete = plan.step(step).change.is_delete();
+                    let records = if is_delete { self.records.clone() } else { BTreeMap::new() };
+                    let undo = Undo { step, given, carried, uncertain_until, records };
+                    let caller = self.caller.clone();
                     under_way.push(async move { caller.undo(undo).await });
                 }
             }
@@ -171,16 +175,26 @@ impl Caller {
         let begun = Instant::now();
         let restart = |deadline| vec![Write::Append(self.run.id, started(deadline))];
         let mut entries = vec![entry];
-        let mut made: Vec<(Arc<Record>, Outputs)> = Vec::new();
+        let mut made = BTreeMap::new();
         let mut halted = None;
         let mut uncertain_until = None;
-        for (work, record) in self.reversed(&undo)? {
-            for answer in self.perform(&connection, vec![work], span, &restart).await {
+        for record in in_order(undo.returning(step)) {
+            let work = self.reversed(&undo, &record, &made)?;
+            let connection = self.shared.connections.domain(&record.driver, &record.id)?;
+            for answer in self.perform(&connection, vec![work.clone()], span, &restart).await {
                 uncertain_until = uncertain_until.max(answer.uncertain_until);
-                match (answer.result, &record) {
-                    (Ok(outputs), Some(record)) => made.push((Arc::clone(record), outputs)),
-                    (Ok(_), None) => {}
-                    (Err(halt), _) => halted = Some(halt),
+                match answer.result {
+                    Ok(Outputs::Removed { .. }) => {}
+                    Ok(outputs) => {
+                        let again = Record {
+                            inputs: work.inputs(),
+                            outputs,
+                            uncertain_until,
+                            ..Record::clone(&record)
+                        };
+                        made.insert(record.id.clone(), Arc::new(again));
+                    }
+                    Err(halt) => halted = Some(halt),
                 }
             }
             if halted.is_some() {
@@ -191,18 +205,15 @@ impl Caller {
         let resource = step.resource.clone();
         let progress = match halted {
             None => {
-                completed.writes = restored(step.resource.clone(), &undo.given, made, uncertain_until);
+                completed.writes = restored(step.resource.clone(), &undo.given, &made);
+                completed.writes.extend(undo.left_stale(&made).map(Write::PutRecord));
                 completed
                     .entries
                     .push(self.journal(JournalEvent::UndoFinished { step: undo.step, uncertain_until }));
                 completed.steps.push(undo.step);
                 for (carried, given) in &undo.carried {
-                    completed.writes.extend(restored(
-                        self.step(*carried).resource.clone(),
-                        given,
-                        Vec::new(),
-                        None,
-                    ));
+                    let resource = self.step(*carried).resource.clone();
+                    completed.writes.extend(restored(resource, given, &BTreeMap::new()));
                     completed.entries.push(
                         self.journal(JournalEvent::UndoFinished { step: *carried, uncertain_until: None }),
                     );
@@ -235,65 +246,92 @@ impl Caller {
         Ok((undo.step, Completed { entries, ..completed }))
     }
 
-    /// What has to be done to undo a step, each with the record that it brings back.
-    fn reversed(&self, undo: &Undo) -> Result<Vec<(Work, Option<Arc<Record>>)>> {
+    /// What has to be done to bring `record` back, or to take back what was made where nothing was.
+    fn reversed(&self, undo: &Undo, record: &Record, made: &Made) -> Result<Work> {
         let step = self.step(undo.step);
-        let own = undo.given.prior.iter().find(|record| record.id == step.resource);
-        let inputs = own.map_or_else(|| (*undo.given.inputs).clone(), |record| record.inputs.clone());
-        let change = step.change.clone().map(|spec| (*spec).clone()).inverse();
-        let unfit = || {
-            Error::new(
-                ErrorKind::Unexpected,
-                format!("cannot undo \"{}\": its journal does not fit", step.resource),
-            )
+        let (change, inputs, ownership) = if record.id == step.resource {
+            let change = step.change.clone().map(|spec| (*spec).clone()).inverse();
+            (change, record.inputs.clone(), step.ownership.inverse())
+        } else {
+            // What went along with a delete is made in a host that was made again, and may tell other things than before.
+            let outputs_of = |id: &ResourceId| {
+                let record = made.get(id).or_else(|| undo.records.get(id))?;
+                Some(record.outputs.clone())
+            };
+            let inputs = resolve_inputs(&record.id, &record.spec, &record.uses, &outputs_of)?;
+            (Change::Create { after: (*record.spec).clone() }, inputs, Ownership::Ours)
         };
-        let work =
-            Work::new(step.resource.clone(), change, inputs, step.ownership.inverse()).ok_or_else(unfit)?;
-        let mut works = vec![(work, own.cloned())];
-        if step.change.is_delete() {
-            // What went along has to be made again, hosts and used resources first.
-            for record in in_order(undo.given.prior.iter().filter(|record| record.id != step.resource)) {
-                let change = Change::Create { after: (*record.spec).clone() };
-                let work = Work::new(record.id.clone(), change, record.inputs.clone(), Ownership::Ours)
-                    .ok_or_else(unfit)?;
-                works.push((work, Some(Arc::clone(record))));
-            }
+        Work::new(record.id.clone(), change, inputs, ownership).ok_or_else(|| {
+            let message = format!("cannot undo \"{}\": its journal does not fit", step.resource);
+            Error::new(ErrorKind::Unexpected, message)
+        })
+    }
+}
+
+/// What was made again by an undo, with what it tells now.
+type Made = BTreeMap<ResourceId, Arc<Record>>;
+
+impl Undo {
+    /// What comes back: what was recorded before the step, or the step's own resource as the step left it.
+    fn returning(&self, step: &Step) -> Vec<Arc<Record>> {
+        let mut returning = self.given.prior.clone();
+        if !returning.iter().any(|record| record.id == step.resource)
+            && let Change::Create { after: spec }
+            | Change::Update { after: spec, .. }
+            | Change::Delete { before: spec } = &step.change
+        {
+            returning.push(Arc::new(Record {
+                id: step.resource.clone(),
+                driver: step.driver.clone(),
+                spec: Arc::clone(spec),
+                uses: step.uses.clone(),
+                inputs: (*self.given.inputs).clone(),
+                outputs: Outputs::Removed { residue: Vec::new() },
+                uncertain_until: None,
+                tainted: None,
+                changed_at: jiff::Timestamp::UNIX_EPOCH,
+                run: crate::store::RunId(0),
+            }));
         }
-        Ok(works)
+        returning
+    }
+
+    /// Records of what uses something that tells other things since it was made again: the next plan looks after them.
+    fn left_stale(&self, made: &Made) -> impl Iterator<Item = Arc<Record>> {
+        let moved = |id: &ResourceId| {
+            let before =
+                self.records.get(id).or_else(|| self.given.prior.iter().find(|record| record.id == *id));
+            made.get(id).is_some_and(|now| before.is_none_or(|before| before.outputs != now.outputs))
+        };
+        let others = self.records.values().filter(|record| !made.contains_key(&record.id));
+        let stale = others.filter(move |record| record.uses.iter().chain(&record.id.host()).any(moved));
+        stale.map(|record| {
+            let message = "what it uses was made again while a run was undone";
+            let cause = Error::new(ErrorKind::Unexpected, message).to_cause();
+            Arc::new(Record { tainted: Some(cause), ..Record::clone(record) })
+        })
     }
 }
 
 /// The records as they were before a step, those that were made again with what they tell now.
-fn restored(
-    resource: ResourceId,
-    given: &Given,
-    made: Vec<(Arc<Record>, Outputs)>,
-    uncertain_until: Option<Timestamp>,
-) -> Vec<Write> {
+fn restored(resource: ResourceId, given: &Given, made: &Made) -> Vec<Write> {
     if given.prior.is_empty() {
         return vec![Write::DropRecord(resource)];
     }
-    let now = |record: &Arc<Record>| {
-        let outputs = made.iter().find(|(other, _)| other.id == record.id).map(|(_, outputs)| outputs);
-        match outputs {
-            Some(Outputs::Removed { .. }) | None => Arc::clone(record),
-            Some(outputs) => {
-                Arc::new(Record { outputs: outputs.clone(), uncertain_until, ..Record::clone(record) })
-            }
-        }
-    };
+    let now = |record: &Arc<Record>| Arc::clone(made.get(&record.id).unwrap_or(record));
     given.prior.iter().map(|record| Write::PutRecord(now(record))).collect()
 }
 
-fn in_order<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Vec<&'a Arc<Record>> {
-    let mut open: Vec<_> = records.collect();
-    let mut ordered: Vec<&Arc<Record>> = Vec::with_capacity(open.len());
+/// Hosts and what is used before those that need them.
+fn in_order(records: Vec<Arc<Record>>) -> Vec<Arc<Record>> {
+    let mut open = records;
+    let mut ordered: Vec<Arc<Record>> = Vec::with_capacity(open.len());
     while !open.is_empty() {
         let needs_open = |record: &Arc<Record>| {
             let needs = |id: &ResourceId| open.iter().any(|other| other.id == *id);
             record.id.hosts().any(|host| needs(&host)) || record.uses.iter().any(needs)
         };
-        let (later, next): (Vec<_>, Vec<_>) = open.iter().copied().partition(|record| needs_open(record));
+        let (later, next): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|record| needs_open(record));
         if next.is_empty() {
             ordered.extend(later);
             break;

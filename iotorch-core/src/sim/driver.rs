@@ -77,6 +77,7 @@ impl SimDriver {
     #[must_use]
     pub fn without(mut self, kind: KindName) -> Self {
         self.info.kinds.retain(|other| *other != kind);
+        self.info.batch_limits.remove(&kind);
         self
     }
 
