@@ -12,7 +12,20 @@ use crate::{
 /// The holders of each shared thing.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    holders: BTreeMap<String, BTreeMap<ResourceId, u64>>,
+    things: BTreeMap<String, Holders>,
+}
+
+/// Who holds how much of a shared thing. The total is kept beside, since thousands of slices can share one.
+#[derive(Debug, Default)]
+struct Holders {
+    total: u64,
+    amounts: BTreeMap<ResourceId, u64>,
+}
+
+impl Holders {
+    fn of(&self, holder: &ResourceId) -> u64 {
+        self.amounts.get(holder).copied().unwrap_or_default()
+    }
 }
 
 impl Ledger {
@@ -27,26 +40,22 @@ impl Ledger {
     /// Adds what `holder` takes; more than before never becomes less.
     pub(crate) fn hold(&mut self, holder: &ResourceId, claims: &[Claim]) {
         for claim in claims {
-            let held =
-                self.holders.entry(claim.resource.clone()).or_default().entry(holder.clone()).or_default();
-            *held = claim.amount.max(*held);
+            let holders = self.things.entry(claim.resource.clone()).or_default();
+            let more = claim.amount.saturating_sub(holders.of(holder));
+            holders.total = holders.total.saturating_add(more);
+            *holders.amounts.entry(holder.clone()).or_default() += more;
         }
     }
 
-    fn held(&self, resource: &str, except: impl Fn(&ResourceId) -> bool) -> u64 {
-        let holders = self.holders.get(resource);
-        holders.into_iter().flatten().filter(|(holder, _)| !except(holder)).map(|(_, amount)| amount).sum()
+    /// What everybody but `except` holds.
+    fn held(&self, resource: &str, except: &ResourceId) -> u64 {
+        self.things.get(resource).map_or(0, |holders| holders.total - holders.of(except))
     }
 
     /// What is left of a place's capacity when what `except` holds is given back.
-    pub(crate) fn free(
-        &self,
-        place: &Infrastructure,
-        capacity: Capacity,
-        except: impl Fn(&ResourceId) -> bool,
-    ) -> Capacity {
+    pub(crate) fn free(&self, place: &Infrastructure, capacity: Capacity, except: &ResourceId) -> Capacity {
         let left = |what: &str, total: u64| {
-            total.saturating_sub(self.held(&format!("{}/{what}", place.name), &except))
+            total.saturating_sub(self.held(&format!("{}/{what}", place.name), except))
         };
         Capacity {
             cpu: capacity.cpu.map(|cpu| crate::model::Cpu::from_millis(left("cpu", cpu.millis()))),
@@ -70,11 +79,14 @@ impl Ledger {
     ) -> Result<()> {
         for (holder, wanted) in claims {
             for claim in wanted {
-                let others = self.held(&claim.resource, |other| other == holder);
+                let others = self.held(&claim.resource, holder);
                 if others.saturating_add(claim.amount) <= claim.capacity {
                     continue;
                 }
-                let staying = self.held(&claim.resource, |other| other == holder || leaving.contains(other));
+                let holders = self.things.get(&claim.resource);
+                let going = leaving.iter().filter(|other| *other != holder);
+                let going: u64 = going.map(|other| holders.map_or(0, |holders| holders.of(other))).sum();
+                let staying = others.saturating_sub(going);
                 if staying.saturating_add(claim.amount) <= claim.capacity {
                     return Err(Error::new(
                         ErrorKind::Infeasible,
@@ -82,12 +94,8 @@ impl Ledger {
                     )
                     .with_help("apply in two steps: first without the old resource, then with the new one"));
                 }
-                let holders = self
-                    .holders
-                    .get(&claim.resource)
-                    .into_iter()
-                    .flatten()
-                    .filter(|(other, _)| *other != holder);
+                let holders = holders.into_iter().flat_map(|holders| &holders.amounts);
+                let holders = holders.filter(|(other, _)| *other != holder);
                 let holders: Vec<_> = holders.map(|(other, amount)| format!("{other} ({amount})")).collect();
                 return Err(Error::new(
                     ErrorKind::Infeasible,

@@ -117,7 +117,7 @@ impl Planner<'_> {
                 let own = holder(place);
                 Offer {
                     infrastructure: Arc::clone(place),
-                    free: self.ledger.free(place, self.capacity(place), |other| *other == own),
+                    free: self.ledger.free(place, self.capacity(place), &own),
                     unsuitable: self.unsuitable(
                         place,
                         &workload,

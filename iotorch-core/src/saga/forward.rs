@@ -153,13 +153,13 @@ impl Saga {
             groups.entry(key).or_default().push(call);
         }
         let mut batches = Vec::new();
-        for ((_, kind, _), mut calls) in groups {
+        for ((_, kind, _), calls) in groups {
             let Some(first) = calls.first() else { continue };
             let connection = self.caller.connection(plan.step(first.step))?;
             let limit = connection.info.batch_limit(kind);
-            while !calls.is_empty() {
-                let rest = calls.split_off(limit.min(calls.len()));
-                batches.push((Arc::clone(&connection), std::mem::replace(&mut calls, rest)));
+            let mut calls = calls.into_iter();
+            while !calls.as_slice().is_empty() {
+                batches.push((Arc::clone(&connection), calls.by_ref().take(limit).collect()));
             }
         }
         Ok(batches)
