@@ -24,11 +24,11 @@ use iotorch_core::{
 const BENCH: Bench = Bench("saga");
 /// How long each figure on the store in memory is measured.
 const SPAN: Duration = Duration::from_secs(3);
-/// How often everything on the disk is measured, one after the other, so that a disk that is now faster and now slower
-/// is so for all figures.
-const ROUNDS: usize = 10;
-/// How many slices run side by side, and how often in each round, so that each has some hundred steps.
-const SIDE_BY_SIDE: [(usize, usize); 3] = [(1, 8), (8, 2), (64, 1)];
+/// How often everything on the disk is measured, one after the other: a disk that is now faster and now slower is so for all
+/// figures of a round, which alone are compared.
+const ROUNDS: usize = 40;
+/// How many slices run side by side, and how often in each round.
+const SIDE_BY_SIDE: [(usize, usize); 3] = [(1, 3), (8, 1), (64, 1)];
 
 fn main() -> ExitCode {
     run(|| {
@@ -103,14 +103,14 @@ async fn remove(engine: &Engine, slices: &[Slice]) -> Result<()> {
     Ok(())
 }
 
-/// What is measured on the disk.
-#[derive(Default)]
-struct OnDisk {
-    flush: Samples,
+/// What was measured on the disk at about one time: medians.
+struct Round {
+    /// Seconds.
+    flush: f64,
     /// Steps a second, for each of [`SIDE_BY_SIDE`].
-    redb: [Samples; SIDE_BY_SIDE.len()],
+    redb: [f64; SIDE_BY_SIDE.len()],
     /// Steps a second with a flush for each event.
-    lines: Samples,
+    lines: f64,
 }
 
 fn on_disk() -> Result<()> {
@@ -120,48 +120,50 @@ fn on_disk() -> Result<()> {
     let folder = tempfile::tempdir_in(target)?;
     note(&format!("saga: the disk is that of {}", folder.path().display()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
-    let measured = runtime.block_on(measure_disk(folder.path()))?;
-    note(&format!("saga: flush: seconds {}", measured.flush));
-    BENCH.figure("flush of the disk, 4 KiB", measured.flush.median() * 1e6, "µs", None)?;
-    for ((count, _), samples) in SIDE_BY_SIDE.iter().zip(&measured.redb) {
-        let slices = if *count == 1 { "slice" } else { "slices" };
-        let metric = format!("redb, {count} {slices}");
-        note(&format!("saga: {metric}: steps/s {samples}"));
-        BENCH.figure(&metric, samples.median(), "steps/s", None)?;
-    }
-    note(&format!("saga: a flush for each event: steps/s {}", measured.lines));
-    BENCH.figure("a flush for each event, no iotorch", measured.lines.median(), "steps/s", None)?;
-    let [one, _, many] = measured.redb.map(|samples| samples.median());
-    BENCH.figure("redb, 64 slices to 1", many / one, "x", Some(Goal::AtLeast(8.0)))?;
-    BENCH.figure("redb, 1 slice to a flush for each event", one / measured.lines.median(), "x", None)?;
-    BENCH.figure("redb, 64 slices to a flush for each event", many / measured.lines.median(), "x", None)
+    let rounds = runtime.block_on(measure_disk(folder.path()))?;
+    let show = |metric: &str, unit, goal, value: &dyn Fn(&Round) -> f64| {
+        let samples: Samples = rounds.iter().map(value).collect();
+        note(&format!("saga: {metric}: {unit} {samples}"));
+        BENCH.figure(metric, samples.median(), unit, goal)
+    };
+    show("flush of the disk, 4 KiB", "µs", None, &|round| round.flush * 1e6)?;
+    show("a flush for each event, no iotorch", "steps/s", None, &|round| round.lines)?;
+    show("redb, 1 slice", "steps/s", None, &|round| round.redb[0])?;
+    show("redb, 8 slices", "steps/s", None, &|round| round.redb[1])?;
+    show("redb, 64 slices", "steps/s", None, &|round| round.redb[2])?;
+    show("redb, 64 slices to 1", "x", Some(Goal::AtLeast(8.0)), &|round| round.redb[2] / round.redb[0])?;
+    show("redb, 1 slice to a flush for each event", "x", None, &|round| round.redb[0] / round.lines)?;
+    show("redb, 64 slices to a flush for each event", "x", None, &|round| round.redb[2] / round.lines)
 }
 
-async fn measure_disk(folder: &Path) -> Result<OnDisk> {
+async fn measure_disk(folder: &Path) -> Result<Vec<Round>> {
     let (steps, events) = journalled().await?;
     let engine =
         engine(Arc::new(RedbStore::open(folder.join("store.redb"))?), Batches::Lite, Limits::default())?;
     let mut flushes = Flushes::new(folder)?;
     let mut lines = Lines::new(folder)?;
-    let mut measured = OnDisk::default();
+    let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        for _ in 0..100 {
-            measured.flush.add(flushes.once()?);
-        }
-        for ((count, times), samples) in SIDE_BY_SIDE.iter().zip(&mut measured.redb) {
-            let slices = documents::slices(*count)?;
-            for _ in 0..*times {
+        let flush = (0..25).map(|_| flushes.once()).collect::<Result<Samples>>()?;
+        let mut redb = [f64::NAN; SIDE_BY_SIDE.len()];
+        for ((count, times), median) in SIDE_BY_SIDE.into_iter().zip(&mut redb) {
+            let slices = documents::slices(count)?;
+            let mut samples = Samples::default();
+            for _ in 0..times {
                 samples.add(make(&engine, &slices).await?.rate());
                 remove(&engine, &slices).await?;
             }
+            *median = samples.median();
         }
-        for _ in 0..4 {
+        let line_by_line = |_| {
             let begun = Instant::now();
             events.iter().try_for_each(|event| lines.append(event))?;
-            measured.lines.add(rate(steps, begun.elapsed()));
-        }
+            Ok(rate(steps, begun.elapsed()))
+        };
+        let lines = (0..3).map(line_by_line).collect::<Result<Samples>>()?;
+        rounds.push(Round { flush: flush.median(), redb, lines: lines.median() });
     }
-    Ok(measured)
+    Ok(rounds)
 }
 
 /// The events of making one slice, with the number of its steps.
