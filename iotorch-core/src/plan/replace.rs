@@ -54,13 +54,14 @@ impl Replacements {
                 found.replaced.insert((*id).clone(), because);
             }
         }
-        while found.add_users(graph, state) {}
+        while !found.replaced.is_empty() && found.add_users(graph, state) {}
         Ok(found)
     }
 
     /// Whether `id` is gone together with a host that is replaced. A port is unbound by itself.
     fn goes_with_host(&self, id: &ResourceId) -> bool {
-        id.kind() != KindName::Port && id.hosts().any(|host| self.goes(&host))
+        // Nothing is replaced by most plans.
+        !self.replaced.is_empty() && id.kind() != KindName::Port && id.hosts().any(|host| self.goes(&host))
     }
 
     fn goes(&self, id: &ResourceId) -> bool {

@@ -234,15 +234,16 @@ impl ResourceId {
     /// slice's space with its workloads, an application with all in it, a segment with its ports, a physical function.
     #[must_use]
     pub fn scope(&self) -> Self {
-        let is_root = |id: &Self| match id.kind {
-            KindName::Space | KindName::Segment | KindName::Application => true,
-            KindName::Workload => id.host().is_none(),
-            _ => false,
-        };
-        if is_root(self) {
-            return self.clone();
+        match self.kind {
+            KindName::Space | KindName::Segment | KindName::Application => self.clone(),
+            KindName::Workload | KindName::Port => self.host().unwrap_or_else(|| self.clone()),
+            // Hosts are not walked, because a plan over many slices asks for every resource more than once.
+            _ => {
+                let words = if self.place() == "external" { 4 } else { 5 };
+                let end = self.path.match_indices('/').nth(words - 1).map_or(self.path.len(), |(end, _)| end);
+                Self { path: self.path[..end].into(), kind: KindName::Application }
+            }
         }
-        self.hosts().find(is_root).unwrap_or_else(|| self.clone())
     }
 }
 
