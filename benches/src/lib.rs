@@ -8,6 +8,9 @@
 pub mod disk;
 pub mod documents;
 mod figure;
+pub mod hosted;
+pub mod mosquitto;
+pub mod mqtt;
 pub mod null;
 pub mod resident;
 mod samples;

@@ -1,4 +1,4 @@
-//! The memory that this process takes, as Linux counts it (`proc_pid_status(5)`, `proc_pid_clear_refs(5)`).
+//! The memory that a process takes, as Linux counts it (`proc_pid_status(5)`, `proc_pid_clear_refs(5)`).
 
 use std::fs;
 
@@ -16,12 +16,21 @@ pub struct Resident {
 /// Reads how much memory is resident.
 ///
 /// # Errors
-/// Where there is no `/proc/self/status` as Linux writes it.
+/// As [`read_of`].
 pub fn read() -> Result<Resident> {
-    let status = fs::read_to_string("/proc/self/status")
-        .map_err(|error| format!("cannot read the memory in use: {error}"))?;
+    read_of(std::process::id())
+}
+
+/// Reads how much memory of another process is resident.
+///
+/// # Errors
+/// Where there is no `/proc/PID/status` as Linux writes it.
+pub fn read_of(process: u32) -> Result<Resident> {
+    let path = format!("/proc/{process}/status");
+    let status =
+        fs::read_to_string(&path).map_err(|error| format!("cannot read the memory in use: {error}"))?;
     parse(&status)
-        .ok_or_else(|| "cannot read the memory in use: /proc/self/status names no VmRSS and VmHWM".into())
+        .ok_or_else(|| format!("cannot read the memory in use: {path} names no VmRSS and VmHWM").into())
 }
 
 fn parse(status: &str) -> Option<Resident> {

@@ -1,4 +1,10 @@
-//! Programs that use iotorch, and the one of the project's README.
+//! What the example programs share, and the program of the project's README.
+
+mod channel;
+mod sensor;
+
+pub use channel::Channel;
+pub use sensor::Sensor;
 
 /// The README, whose program is tested from here.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use iotorch_core::{
-    Drivers, Engine, Intent,
+    Drivers, Engine, Error, Intent, Place,
     declared::DeclaredDriver,
     model::{DocumentKey, Documents, Infrastructure, Problems},
     plan::Finding,
@@ -11,6 +11,7 @@ use iotorch_core::{
     store::MemoryStore,
 };
 use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
+use tempfile::TempDir;
 
 use crate::failure::{Result, cannot};
 
@@ -19,18 +20,32 @@ pub(crate) fn drivers(host: Arc<LocalHost>) -> Drivers {
     Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver)
 }
 
+/// The drivers, with an infrastructure `local` that hosts nothing, in a directory that has to outlive them: the real one has its
+/// host already, which may be another process.
+fn unhosted() -> Result<(TempDir, Drivers), Error> {
+    let nowhere = tempfile::tempdir().map_err(|error| cannot("make a temporary directory", error))?;
+    let host = LocalHost::open(nowhere.path(), Arc::new(MemorySecretStore::default()))?;
+    Ok((nowhere, drivers(host)))
+}
+
+/// What an infrastructure is as a place, seen from this process.
+pub(crate) fn place(infrastructure: &Infrastructure) -> Result<Arc<dyn Place>, Error> {
+    let (_nowhere, drivers) = unhosted()?;
+    drivers.find(&infrastructure.spec.driver)?.place(infrastructure)
+}
+
 /// Checks documents together with the infrastructures that are known already. Nothing is opened or asked: the process that holds
 /// the state may be another one.
 pub(crate) async fn check(documents: &Documents, known: Vec<Infrastructure>) -> Result<()> {
-    // A host has a directory, and the real one has its host; what is only checked is hosted nowhere.
-    let nowhere = tempfile::tempdir().map_err(|error| cannot("make a temporary directory", error))?;
-    let secrets = Arc::new(MemorySecretStore::default());
-    let drivers = drivers(LocalHost::open(nowhere.path(), Arc::<MemorySecretStore>::clone(&secrets))?);
+    let (_nowhere, drivers) = unhosted()?;
     let names = known.iter().map(|place| place.name.clone()).collect();
     documents.check(&drivers, &names)?;
 
-    let engine =
-        Engine::builder().store(Arc::new(MemoryStore::new())).secrets(secrets).drivers(drivers).build();
+    let engine = Engine::builder()
+        .store(Arc::new(MemoryStore::new()))
+        .secrets(Arc::new(MemorySecretStore::default()))
+        .drivers(drivers)
+        .build();
     let is_new = |place: &Infrastructure| documents.infrastructures().all(|other| other.name != place.name);
     let intent = Intent {
         infrastructures: documents

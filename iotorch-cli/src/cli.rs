@@ -6,7 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind as ClapError};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    commands,
+    commands::{self, prototype},
+    completion,
     environment::Environment,
     exit::{self, Exit},
     failure::{Failure, Result, cannot},
@@ -62,18 +63,38 @@ enum Command {
     Describe(commands::describe::DescribeArgs),
     Status(commands::status::StatusArgs),
     Messages(commands::messages::MessagesArgs),
+    Logs(commands::logs::LogsArgs),
     Credentials(commands::credentials::CredentialsArgs),
+    Send(commands::send::SendArgs),
+    Simulate(commands::simulate::SimulateArgs),
+    #[command(name = "command")]
+    Order(commands::command::CommandArgs),
     Runs(commands::runs::RunsArgs),
+    Events(commands::events::EventsArgs),
     Resume(commands::resume::ResumeArgs),
     Adopt(commands::adopt::AdoptArgs),
     Rotate(commands::rotate::RotateArgs),
     Forget(commands::forget::ForgetArgs),
+    Gateway(commands::gateway::GatewayArgs),
+    Server(commands::server::ServerArgs),
     State(commands::state::StateArgs),
     Schema(commands::schema::SchemaArgs),
+    #[command(name = "k8scluster")]
+    K8sCluster(prototype::k8scluster::K8sClusterArgs),
+    #[command(name = "iotslice")]
+    IotSlice(prototype::iotslice::IotSliceArgs),
+    #[command(name = "iotserver")]
+    IotServer(prototype::iotserver::IotServerArgs),
+    #[command(name = "iotgateway")]
+    IotGateway(prototype::iotgateway::IotGatewayArgs),
+    #[command(name = "iotdevice")]
+    IotDevice(prototype::iotdevice::IotDeviceArgs),
     Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
 }
 
 /// What every command works with. It has no [`Debug`]: variables can hold secrets.
+#[derive(Clone)]
 pub(crate) struct Setting {
     /// Where output goes.
     pub(crate) screen: Screen,
@@ -85,6 +106,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// The same with another state directory.
+    pub(crate) fn with_state(self, directory: PathBuf) -> Self {
+        Self { state: Some(directory), ..self }
+    }
+
     /// The state directory.
     pub(crate) fn state(&self) -> Result<&PathBuf> {
         self.state.as_ref().ok_or_else(|| {
@@ -100,6 +126,9 @@ impl Setting {
 
 /// Does what the command line says.
 pub(crate) fn run(environment: Environment) -> Exit {
+    if let Some(exit) = completion::answer(&environment) {
+        return exit;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -124,7 +153,6 @@ fn setting(global: &Global, environment: &Environment) -> Setting {
     let ink = |terminal: bool| {
         if terminal && !global.no_color && !environment.no_color { Ink::Colour } else { Ink::Plain }
     };
-    let default_state = || environment.state_home.as_ref().map(|home| home.join("iotorch"));
     Setting {
         screen: Screen {
             format: global.output,
@@ -136,7 +164,7 @@ fn setting(global: &Global, environment: &Environment) -> Setting {
         },
         can_ask: environment.can_ask,
         variables: environment.variables.clone(),
-        state: global.state.clone().or_else(|| environment.state.clone()).or_else(default_state),
+        state: global.state.clone().or_else(|| environment.state_directory()),
     }
 }
 
@@ -171,15 +199,28 @@ fn execute(command: Command, setting: &Setting) -> Result<Exit> {
             Command::Describe(args) => commands::describe::exec(args, setting).await,
             Command::Status(args) => commands::status::exec(args, setting).await,
             Command::Messages(args) => commands::messages::exec(args, setting).await,
+            Command::Logs(args) => commands::logs::exec(args, setting).await,
             Command::Credentials(args) => commands::credentials::exec(args, setting).await,
+            Command::Send(args) => commands::send::exec(args, setting).await,
+            Command::Simulate(args) => commands::simulate::exec(args, setting).await,
+            Command::Order(args) => commands::command::exec(args, setting).await,
             Command::Runs(args) => commands::runs::exec(args, setting).await,
+            Command::Events(args) => commands::events::exec(args, setting).await,
             Command::Resume(args) => commands::resume::exec(args, setting).await,
             Command::Adopt(args) => commands::adopt::exec(args, setting).await,
             Command::Rotate(args) => commands::rotate::exec(args, setting).await,
             Command::Forget(args) => commands::forget::exec(args, setting).await,
+            Command::Gateway(args) => commands::gateway::exec(args, setting).await,
+            Command::Server(args) => commands::server::exec(args, setting).await,
             Command::State(args) => commands::state::exec(args, setting).await,
             Command::Schema(args) => commands::schema::exec(args, setting),
+            Command::K8sCluster(args) => prototype::k8scluster::exec(args, setting).await,
+            Command::IotSlice(args) => prototype::iotslice::exec(args, setting).await,
+            Command::IotServer(args) => prototype::iotserver::exec(args, setting).await,
+            Command::IotGateway(args) => prototype::iotgateway::exec(args, setting).await,
+            Command::IotDevice(args) => prototype::iotdevice::exec(args, setting).await,
             Command::Completions(args) => commands::completions::exec(args, setting),
+            Command::Man(args) => commands::man::exec(args, setting),
         }
     })
 }
@@ -195,17 +236,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The help of a command and of all below it.
+    fn pages(command: &mut clap::Command) -> Vec<String> {
+        let mut pages = vec![command.render_long_help().to_string()];
+        command.get_subcommands_mut().for_each(|verb| pages.extend(self::pages(verb)));
+        pages
+    }
+
     #[test]
     fn every_verb_has_help_with_examples() {
         let mut command = Cli::command().term_width(100);
         command.build();
-        let mut pages = vec![command.render_long_help().to_string()];
-        let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-        for verb in verbs {
-            let page = command.find_subcommand_mut(&verb).unwrap().render_long_help().to_string();
-            assert!(page.contains("Examples:"), "{verb}");
-            pages.push(page);
+        insta::assert_snapshot!("help", command.render_long_help().to_string());
+        for verb in command.get_subcommands_mut() {
+            let pages = pages(verb);
+            assert!(pages.iter().all(|page| page.contains("Examples:")), "{}", verb.get_name());
+            let all = pages.join("\n────────────────────\n\n");
+            insta::assert_snapshot!(format!("help_of_{}", verb.get_name()), all);
         }
-        insta::assert_snapshot!(pages.join("\n────────────────────\n\n"));
     }
 }

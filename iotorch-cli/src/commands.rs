@@ -2,19 +2,29 @@
 
 pub(crate) mod adopt;
 pub(crate) mod apply;
+pub(crate) mod command;
 pub(crate) mod completions;
 pub(crate) mod credentials;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod events;
 pub(crate) mod forget;
+pub(crate) mod gateway;
 pub(crate) mod get;
+pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod messages;
 pub(crate) mod plan;
+pub(crate) mod prototype;
 pub(crate) mod resume;
 pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod send;
+pub(crate) mod server;
+pub(crate) mod simulate;
+pub(crate) mod standalone;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod validate;
@@ -24,9 +34,20 @@ use std::{
     io::{Write, stderr, stdin},
 };
 
-use iotorch_core::{Error, ErrorKind, Intent, Orchestrator, model::SliceName, resource::ResourceId};
+use iotorch_core::{
+    Error, ErrorKind, Intent, Orchestrator,
+    model::{PartName, SliceName},
+    resource::ResourceId,
+    status::SliceStatus,
+};
 
-use crate::failure::{Result, cannot};
+use crate::{
+    device::{self, Device},
+    failure::{Result, cannot},
+};
+
+/// More names than this are no help.
+const SHOWN: usize = 10;
 
 /// Asks a person, who has to say yes.
 fn ask(question: &str) -> Result<bool> {
@@ -39,16 +60,46 @@ fn ask(question: &str) -> Result<bool> {
 
 /// The error for a slice that is not known, with those that are.
 fn no_such_slice(verb: &str, slice: &SliceName, known: &[SliceName]) -> Error {
-    /// More names than this are no help.
-    const SHOWN: usize = 10;
+    Error::new(ErrorKind::NotFound, format!("cannot {verb} slice \"{slice}\": there is none of that name"))
+        .with_help(slices_there_are(known))
+}
+
+/// What helps somebody who has named a slice that is not there.
+fn slices_there_are(known: &[SliceName]) -> String {
     let names: Vec<&str> = known.iter().take(SHOWN).map(SliceName::as_str).collect();
-    let help = match known.len() {
+    match known.len() {
         0 => "there are no slices yet; iotorch apply -f FILE makes one".to_owned(),
         1..=SHOWN => format!("the slices are: {}", names.join(", ")),
         n => format!("there are {n} slices; iotorch get slices lists them"),
+    }
+}
+
+/// How a slice is that a person named.
+async fn status_of(orchestrator: &dyn Orchestrator, slice: &SliceName, verb: &str) -> Result<SliceStatus> {
+    let known = orchestrator.slices().await?;
+    if !known.contains(slice) {
+        return Err(no_such_slice(verb, slice, &known).into());
+    }
+    Ok(orchestrator.status(slice).await?)
+}
+
+/// The device that a person named.
+fn device_of(status: &SliceStatus, name: &PartName, verb: &str) -> Result<Device> {
+    let mut all = device::devices(status);
+    if let Some(found) = all.iter().position(|device| device.name == *name) {
+        return Ok(all.swap_remove(found));
+    }
+    let names: Vec<&str> = all.iter().take(SHOWN).map(|device| device.name.as_str()).collect();
+    let help = match all.len() {
+        0 => format!("none of its devices is ready; iotorch describe {} says why", status.slice),
+        1..=SHOWN => format!("those that are ready are: {}", names.join(", ")),
+        n => format!("{n} devices are ready; iotorch credentials {} lists them", status.slice),
     };
-    Error::new(ErrorKind::NotFound, format!("cannot {verb} slice \"{slice}\": there is none of that name"))
-        .with_help(help)
+    let why = format!(
+        "cannot {verb} device \"{name}\": slice \"{}\" has none of that name that is ready",
+        status.slice
+    );
+    Err(Error::new(ErrorKind::NotFound, why).with_help(help).into())
 }
 
 /// The slices that `ids` belong to and `wish` has no document for: they are planned again as they were applied last.

@@ -42,7 +42,7 @@ pub(crate) struct Dashboard<'a> {
     session: &'a Session,
     screen: &'a Screen,
     follower: &'a Follower,
-    readers: Readers,
+    readers: Readers<'a>,
     slices: Vec<SliceStatus>,
     counts: BTreeMap<SliceName, Count>,
     last: Vec<Message>,
@@ -74,7 +74,7 @@ impl<'a> Dashboard<'a> {
             session,
             screen: &setting.screen,
             follower,
-            readers: Readers::new(session.secrets()),
+            readers: Readers::new(session),
             slices: Vec::new(),
             counts: BTreeMap::new(),
             last: Vec::new(),
@@ -86,7 +86,7 @@ impl<'a> Dashboard<'a> {
     /// Shows until it is stopped.
     pub(crate) async fn show(mut self, stop: &CancellationToken) -> Result<()> {
         let mut events = self.session.events().listen();
-        let mut sensors = Sensors::new(self.session.secrets(), self.screen.clone());
+        let mut sensors = Sensors::new(self.session, self.screen.clone());
         let watching = async {
             let mut looked: Option<Instant> = None;
             loop {

@@ -27,6 +27,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// The state directory where none is asked for.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        self.state.clone().or_else(|| self.state_home.as_ref().map(|home| home.join("iotorch")))
+    }
+
     /// Reads it.
     #[allow(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
     pub(crate) fn read() -> Self {

@@ -10,9 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use iotorch_core::{
-    Engine, Error, ErrorKind, Orchestrator,
+    Engine, Error, ErrorKind, Orchestrator, Places, Route,
     model::Documents,
     observer::Observer,
+    resource::Endpoint,
     secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
     store::{self, RedbStore, Store},
 };
@@ -20,7 +21,7 @@ use iotorch_lite::LocalHost;
 use tokio::time::Instant;
 
 use crate::{
-    check::{check, drivers},
+    check::{check, drivers, place},
     cli::Setting,
     events::Hub,
     failure::{Result, cannot},
@@ -192,6 +193,15 @@ impl Session {
     /// The values of secrets.
     pub(crate) fn secrets(&self) -> Arc<dyn SecretStore> {
         Arc::clone(&self.secrets)
+    }
+
+    /// A way from this process to an endpoint, open for as long as it is held.
+    pub(crate) async fn route(&self, to: &Endpoint) -> Result<Route, Error> {
+        let Endpoint::Service { infrastructure, .. } = to else { return Places::default().open(to).await };
+        let known = self.orchestrator.infrastructures().await?;
+        let known = known.iter().filter(|document| document.name == *infrastructure);
+        let found = known.map(|document| Ok((document.name.clone(), place(document)?)));
+        Places::new(found.collect::<Result<_, Error>>()?).open(to).await
     }
 
     /// Whether somebody stays and hosts the `local` infrastructure.

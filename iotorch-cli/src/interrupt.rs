@@ -23,7 +23,6 @@ impl Interrupt {
     /// Begins to watch. The first Ctrl-C or SIGTERM cancels [`token`](Self::token) and says `message`; the second ends the process,
     /// which equals a crash: what was under way is in the journal.
     pub(crate) fn watch(screen: &Screen, message: &'static str) -> Result<Self> {
-        let listen = |kind| signal(kind).map_err(|error| cannot("listen for signals", error));
         let (mut interrupt, mut terminate) =
             (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let token = CancellationToken::new();
@@ -48,6 +47,16 @@ impl Drop for Interrupt {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Begins to listen for Ctrl-C and SIGTERM; what it gives ends with the first of them.
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move { either(&mut interrupt, &mut terminate).await })
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| cannot("listen for signals", error).into())
 }
 
 async fn either(interrupt: &mut Signal, terminate: &mut Signal) {

@@ -6,7 +6,9 @@
 mod check;
 mod cli;
 mod commands;
+mod completion;
 mod dashboard;
+mod device;
 mod environment;
 mod events;
 mod exit;
@@ -15,12 +17,15 @@ mod follow;
 mod input;
 mod installation;
 mod interrupt;
+mod load;
+mod management;
 mod readings;
 mod remote;
 mod render;
 mod screen;
 mod sensor;
 mod serve;
+mod tls;
 mod wire;
 
 use std::process::ExitCode;

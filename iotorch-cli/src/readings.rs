@@ -2,26 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::{StreamExt, stream::BoxStream};
 use iotorch_core::{
-    Error, ErrorKind, Result,
+    Error, Result, Route,
     model::{PartName, SliceName},
     resource::{Endpoint, KindName, Outputs, ResourceId, Spec},
-    secret::{SecretRef, SecretStore},
+    secret::SecretRef,
     status::{ResourceStatus, SliceStatus},
 };
 use iotorch_lite::{
     Secret,
-    api::{ChannelStats, MessageQuery},
+    api::{ChannelStats, Followed, MessageQuery},
     client::{self, ServerClient},
     senml::Record,
 };
 use serde::Serialize;
 
-/// The name of the driver whose servers can be read.
-const LITE: &str = "lite";
+use crate::{
+    installation::Session,
+    management::{LITE, MANAGEMENT, failed, trust, url},
+};
 
-/// The endpoint of a `lite` server that answers readers.
-const MANAGEMENT: &str = "management";
+/// The most messages that a server gives at once.
+const PAGE: usize = 1000;
 
 /// A stored reading and where it was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,14 +53,37 @@ pub(crate) struct Channel {
     tenant: String,
     name: String,
     client: ServerClient,
+    _route: Arc<Route>,
 }
 
 impl Channel {
-    /// Messages, the newest first.
-    pub(crate) async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>> {
-        let page = self.client.messages(&self.tenant, &self.name, query).await;
-        let page = page.map_err(|error| self.unreadable(error))?;
-        Ok(page.messages.into_iter().map(|record| self.message(record)).collect())
+    /// As many messages as `limit` in the order that `query` asks for, page by page.
+    pub(crate) async fn messages(&self, query: MessageQuery, limit: usize) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        let mut query = query;
+        loop {
+            query.limit = Some((limit - messages.len()).min(PAGE));
+            let page = self.client.messages(&self.tenant, &self.name, &query).await;
+            let page = page.map_err(|error| self.unreadable(error))?;
+            messages.extend(page.messages.into_iter().map(|record| self.message(record)));
+            match page.next {
+                Some(next) if messages.len() < limit => query.cursor = Some(next),
+                _ => return Ok(messages),
+            }
+        }
+    }
+
+    /// The messages that arrive from now on, until the server ends.
+    pub(crate) async fn follow(&self) -> Result<BoxStream<'static, Result<Followed<Message>>>> {
+        let arriving = self.client.follow(&self.tenant, &self.name).await;
+        let arriving = arriving.map_err(|error| self.unreadable(error))?;
+        let channel = self.clone();
+        let message = move |arrived| match arrived {
+            Ok(Followed::Item(record)) => Ok(Followed::Item(channel.message(record))),
+            Ok(Followed::Skipped { skipped }) => Ok(Followed::Skipped { skipped }),
+            Err(error) => Err(channel.unreadable(error)),
+        };
+        Ok(arriving.map(message).boxed())
     }
 
     /// How many there are, and the last of each name.
@@ -80,39 +106,32 @@ impl Channel {
     }
 
     fn unreadable(&self, error: client::Error) -> Error {
-        let kind = match &error {
-            client::Error::Unreachable(_) => ErrorKind::Unavailable,
-            client::Error::Timeout => ErrorKind::Timeout,
-            client::Error::Refused => ErrorKind::Denied,
-            client::Error::NotFound { .. } => ErrorKind::NotFound,
-            client::Error::Invalid { .. } => ErrorKind::Invalid,
-            _ => ErrorKind::Unexpected,
-        };
-        let message =
-            format!("cannot read the messages of slice \"{}\" on server \"{}\"", self.slice, self.server);
-        Error::new(kind, message).with_source(error)
+        failed(
+            format!("cannot read the messages of slice \"{}\" on server \"{}\"", self.slice, self.server),
+            error,
+        )
     }
 }
 
 /// Finds channels, and keeps the clients that it made for them.
-pub(crate) struct Readers {
-    secrets: Arc<dyn SecretStore>,
+pub(crate) struct Readers<'a> {
+    session: &'a Session,
     known: BTreeMap<ResourceId, (Key, Channel)>,
 }
 
 /// What a client was made from: with another of these it has to be made again.
 type Key = (Endpoint, SecretRef, String);
 
-impl std::fmt::Debug for Readers {
+impl std::fmt::Debug for Readers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Readers").field("known", &self.known.keys()).finish_non_exhaustive()
     }
 }
 
-impl Readers {
-    /// Reads tokens from `secrets`.
-    pub(crate) fn new(secrets: Arc<dyn SecretStore>) -> Self {
-        Self { secrets, known: BTreeMap::new() }
+impl<'a> Readers<'a> {
+    /// Reads tokens and finds ways through `session`.
+    pub(crate) const fn new(session: &'a Session) -> Self {
+        Self { session, known: BTreeMap::new() }
     }
 
     /// The channels of a slice on servers of this kind: one for each gateway that is attached.
@@ -140,8 +159,8 @@ impl Readers {
         let (Some(application), Some(tenant)) = (told(KindName::Application), told(KindName::Tenant)) else {
             return Ok(None);
         };
-        let is_lite =
-            matches!(&application.spec, Some(Spec::Application(spec)) if spec.application.as_str() == LITE);
+        let Some(Spec::Application(spec)) = &application.spec else { return Ok(None) };
+        let is_lite = spec.application.as_str() == LITE;
         let (
             Some(Outputs::Application(server)),
             Some(Outputs::Tenant(account)),
@@ -158,10 +177,14 @@ impl Readers {
             return Ok(Some(channel.clone()));
         }
         let part = |name: &str| PartName::new(name);
-        let token = self.secrets.fetch(&account.secret).await?;
-        let client = ServerClient::new(url(endpoint)?, Secret::new(token.expose())).map_err(|error| {
-            Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error)
-        })?;
+        let token = self.session.secrets().fetch(&account.secret).await?;
+        let route = self.session.route(endpoint).await?;
+        let (url, token) = (url(route.address()), Secret::new(token.expose()));
+        let client = match trust(spec) {
+            Some(trust) => ServerClient::trusting(url, token, &trust),
+            None => ServerClient::new(url, token),
+        };
+        let client = client.map_err(|error| failed("cannot make an HTTP client", error))?;
         let channel = Channel {
             slice: status.slice.clone(),
             server: part(attached.id.part().unwrap_or_default())?,
@@ -169,18 +192,9 @@ impl Readers {
             tenant: account.id.clone(),
             name: there.channel.clone(),
             client,
+            _route: Arc::new(route),
         };
         self.known.insert(attached.id.clone(), (key, channel.clone()));
         Ok(Some(channel))
-    }
-}
-
-fn url(endpoint: &Endpoint) -> Result<String> {
-    match endpoint {
-        Endpoint::Net(address) => Ok(format!("http{}://{address}", if address.tls { "s" } else { "" })),
-        Endpoint::Service { infrastructure, .. } => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot reach {endpoint} from here: it is inside infrastructure \"{infrastructure}\""),
-        )),
     }
 }

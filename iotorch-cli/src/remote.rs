@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use iotorch_core::{
     ApplyError, Cause, Direction, Error, ErrorKind, Intent, Orchestrator, Report, Result, RunOptions,
     model::{Infrastructure, InfrastructureName, Slice, SliceName},
-    observer::Observer,
+    observer::{Observer, RunEvent},
     orchestrator::{RunFilter, RunSummary},
     plan::Plan,
     resource::ResourceId,
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::Hub,
+    tls,
     wire::{Apply, Holder, Line, Options, Resume},
 };
 
@@ -51,9 +52,7 @@ pub(crate) enum Attachment {
 impl RemoteOrchestrator {
     /// Attaches to the process that serves at `socket`. The events of the runs it does for us go to `events`.
     pub(crate) async fn attach(socket: &Path, events: Hub) -> Result<Attachment> {
-        let http = Client::builder().unix_socket(socket).no_proxy().build().map_err(|error| {
-            Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error)
-        })?;
+        let http = client(socket)?;
         let greeted = tokio::time::timeout(GREETING, greet(&http)).await.map_err(|_| {
             Error::new(ErrorKind::Timeout, format!("cannot attach to \"{}\": no answer", socket.display()))
                 .with_help(
@@ -110,6 +109,42 @@ impl RemoteOrchestrator {
                 Line::Done(report) => return Ok(report),
                 Line::Failed { error, report } => return Err(ApplyError { error: error.into(), report }),
             }
+        }
+    }
+}
+
+fn client(socket: &Path) -> Result<Client> {
+    tls::provide();
+    Client::builder()
+        .unix_socket(socket)
+        .no_proxy()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error))
+}
+
+/// The events of all runs of another process, which may end meanwhile.
+#[derive(Debug)]
+pub(crate) struct Events(Lines);
+
+impl Events {
+    /// Begins to follow the process that serves at `socket`; none if nobody does.
+    pub(crate) async fn follow(socket: &Path) -> Result<Option<Self>> {
+        match client(socket)?.get(url("events")).send().await {
+            Ok(response) if response.status().is_success() => {
+                Ok(Some(Self(Lines { response, rest: Vec::new() })))
+            }
+            Ok(response) => Err(refusal(response).await),
+            // Nobody listens, or the listener went before it answered.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The next event; none once the process has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<RunEvent>> {
+        match self.0.next().await {
+            Ok(event) => Ok(Some(event)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -183,6 +218,7 @@ fn strange(error: serde_json::Error) -> Error {
 }
 
 /// The lines of an answer.
+#[derive(Debug)]
 struct Lines {
     response: Response,
     rest: Vec<u8>,

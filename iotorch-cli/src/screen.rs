@@ -61,12 +61,23 @@ impl Screen {
     /// Writes a result as data; as YAML when a table was asked for.
     pub(crate) fn data<T: Serialize>(&self, value: &T) -> Result<()> {
         let text = match self.format() {
-            Format::Json => serde_json::to_string_pretty(value).map_err(|error| error.to_string()),
-            Format::Yaml | Format::Table => serde_saphyr::to_string(value).map_err(|error| error.to_string()),
+            Format::Json => serde_json::to_string_pretty(value).map_err(|error| unwritable(&error))?,
+            Format::Yaml | Format::Table => {
+                serde_saphyr::to_string(value).map_err(|error| unwritable(&error))?
+            }
         };
-        let text =
-            text.map_err(|why| Error::new(ErrorKind::Unexpected, format!("cannot write the result: {why}")))?;
         self.result(text.trim_end())
+    }
+
+    /// Writes one of many results as data, while more may come: a line of JSON, or a YAML document.
+    pub(crate) fn item<T: Serialize>(&self, value: &T) -> Result<()> {
+        match self.format() {
+            Format::Json => self.result(serde_json::to_string(value).map_err(|error| unwritable(&error))?),
+            Format::Yaml | Format::Table => {
+                let text = serde_saphyr::to_string(value).map_err(|error| unwritable(&error))?;
+                self.result(format_args!("---\n{}", text.trim_end()))
+            }
+        }
     }
 
     /// Tells a person something, unless they want quiet.
@@ -85,6 +96,10 @@ impl Screen {
             None => writeln!(io::stderr().lock(), "{text}"),
         };
     }
+}
+
+fn unwritable(why: &impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("cannot write the result: {why}"))
 }
 
 /// Whether text is coloured.

@@ -3,42 +3,38 @@
 //! A device with the label `iotorch.dev/sensor: host` gets those of its profile's resources that this machine knows: `load` (the
 //! average of one minute), `memory` (what is in use: bytes where the unit is `By` or `B`, a ratio for `/`, else percent),
 //! `temperature` (degrees Celsius, where the machine has a sensor) and `uptime` (seconds). They go to the device's own gateway over
-//! MQTT with the device's own credential, as those of any other device would.
+//! its own protocol with its own credential, as those of any other device would.
 
 mod feed;
 mod machine;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use iotorch_core::{
-    model::{DeviceProtocol, ProfileResource},
-    resource::{Endpoint, KindName, Outputs, ResourceId, Spec},
-    secret::{SecretRef, SecretStore},
-    status::{ResourceStatus, SliceStatus},
+    Result,
+    model::{PartName, SliceName},
+    status::SliceStatus,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::screen::Screen;
+use crate::{
+    device::{Device, devices},
+    installation::Session,
+    screen::Screen,
+};
 
 /// The label that asks for readings, and the one value it has.
 const LABEL: (&str, &str) = ("iotorch.dev/sensor", "host");
 
-/// What a device needs to send.
-#[derive(Clone, Debug, PartialEq)]
-struct Device {
-    gateway: (String, u16),
-    topic: String,
-    user: String,
-    password: SecretRef,
-    resources: Vec<ProfileResource>,
-}
+/// The slice and the name of a device.
+type Key = (SliceName, PartName);
 
 /// The devices that are fed.
-pub(crate) struct Sensors {
-    secrets: Arc<dyn SecretStore>,
+pub(crate) struct Sensors<'a> {
+    session: &'a Session,
     screen: Screen,
-    feeds: BTreeMap<ResourceId, Feed>,
+    feeds: BTreeMap<Key, Feed>,
 }
 
 #[derive(Debug)]
@@ -48,41 +44,51 @@ struct Feed {
     task: JoinHandle<()>,
 }
 
-impl std::fmt::Debug for Sensors {
+impl std::fmt::Debug for Sensors<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sensors").field("feeds", &self.feeds.keys()).finish_non_exhaustive()
     }
 }
 
-impl Sensors {
+impl<'a> Sensors<'a> {
     /// Nothing is fed yet.
-    pub(crate) const fn new(secrets: Arc<dyn SecretStore>, screen: Screen) -> Self {
-        Self { secrets, screen, feeds: BTreeMap::new() }
+    pub(crate) const fn new(session: &'a Session, screen: Screen) -> Self {
+        Self { session, screen, feeds: BTreeMap::new() }
     }
 
     /// Feeds the devices of these slices that bear the label, as they are now, and no other.
-    pub(crate) async fn follow<'a>(&mut self, slices: impl IntoIterator<Item = &'a SliceStatus>) {
-        let wanted: BTreeMap<ResourceId, Device> = slices.into_iter().flat_map(labelled).collect();
+    pub(crate) async fn follow(&mut self, slices: impl IntoIterator<Item = &SliceStatus>) {
+        let wanted: BTreeMap<Key, Device> = slices.into_iter().flat_map(labelled).collect();
         let outdated: Vec<_> =
-            self.feeds.extract_if(.., |id, feed| wanted.get(id) != Some(&feed.device)).collect();
+            self.feeds.extract_if(.., |key, feed| wanted.get(key) != Some(&feed.device)).collect();
         for (_, feed) in outdated {
             feed.end().await;
         }
-        for (id, device) in wanted {
-            if self.feeds.contains_key(&id) {
+        for (key, device) in wanted {
+            if self.feeds.contains_key(&key) {
                 continue;
             }
-            match self.secrets.fetch(&device.password).await {
-                Ok(password) => {
-                    let stop = CancellationToken::new();
-                    let feeding = feed::feed(id.clone(), device.clone(), password, stop.clone());
-                    self.feeds.insert(id, Feed { device, stop, task: tokio::spawn(feeding) });
+            match self.start(device).await {
+                Ok(feed) => {
+                    self.feeds.insert(key, feed);
                 }
                 Err(error) => {
-                    self.screen.complain(format!("warning: {id} sends nothing: {}", error.to_cause()))
+                    let (slice, name) = key;
+                    let why = error.to_cause();
+                    self.screen.complain(format!(
+                        "warning: device \"{name}\" of slice \"{slice}\" sends nothing: {why}"
+                    ));
                 }
             }
         }
+    }
+
+    async fn start(&self, device: Device) -> Result<Feed> {
+        let route = self.session.route(&device.endpoint).await?;
+        let password = self.session.secrets().fetch(&device.password).await?;
+        let stop = CancellationToken::new();
+        let feeding = feed::feed(device.clone(), route, password, stop.clone());
+        Ok(Feed { device, stop, task: tokio::spawn(feeding) })
     }
 
     /// Ends all feeds.
@@ -102,48 +108,10 @@ impl Feed {
 }
 
 /// The devices of a slice that bear the label and are there.
-fn labelled(slice: &SliceStatus) -> Vec<(ResourceId, Device)> {
-    let device = |resource: &ResourceStatus| {
-        let (Some(Spec::Device(spec)), Some(Outputs::Device(there))) = (&resource.spec, &resource.outputs)
-        else {
-            return None;
-        };
-        let asked = spec.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1);
-        if !asked || spec.protocol != DeviceProtocol::Mqtt {
-            return None;
-        }
-        let (Some(Endpoint::Net(address)), Some(topic)) = (&there.endpoint, &there.path) else { return None };
-        // The newest generation: an older one is about to be deleted.
-        let credential = slice
-            .resources
-            .iter()
-            .filter(|other| other.id.kind() == KindName::Credential && resource.id.contains(&other.id))
-            .filter_map(|other| match &other.outputs {
-                Some(Outputs::Credential(credential)) => {
-                    Some((other.id.name().parse::<u32>().ok(), credential))
-                }
-                _ => None,
-            })
-            .max_by_key(|(generation, _)| *generation)?
-            .1;
-        let resources = slice.resources.iter().find_map(|other| match &other.spec {
-            Some(Spec::Profile(profile))
-                if profile.name == spec.profile && other.id.host() == resource.id.host() =>
-            {
-                Some(profile.resources.clone())
-            }
-            _ => None,
-        })?;
-        let device = Device {
-            gateway: (address.host.clone(), address.port),
-            topic: topic.clone(),
-            user: credential.user_name.clone(),
-            password: credential.secret.clone(),
-            resources,
-        };
-        Some((resource.id.clone(), device))
-    };
-    slice.resources.iter().filter_map(device).collect()
+fn labelled(slice: &SliceStatus) -> Vec<(Key, Device)> {
+    let asks = |device: &Device| device.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1);
+    let asking = devices(slice).into_iter().filter(asks);
+    asking.map(|device| ((device.slice.clone(), device.name.clone()), device)).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | `/v1/apply` | POST | [`Apply`] | [`Line`]s |
 //! | `/v1/resume` | POST | [`Resume`] | [`Line`]s |
 //! | `/v1/cancel/{key}` | POST | – | – |
+//! | `/v1/events` | GET | – | lines: [`RunEvent`]s of all runs from now on, until the holder ends |
 //! | `/v1/runs` | GET | query: [`RunFilter`](iotorch_core::orchestrator::RunFilter) | list of run summaries |
 //! | `/v1/slices` | GET | – | names |
 //! | `/v1/slices/{name}/status`, `/v1/slices/{name}/document` | GET | – | status; document or `null` |

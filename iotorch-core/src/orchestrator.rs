@@ -33,7 +33,8 @@ pub struct Intent {
     pub delete_infrastructures: Vec<InfrastructureName>,
     /// Objects to take over although they do not carry our mark.
     pub adopt: BTreeSet<ResourceId>,
-    /// Attachments and devices that get the next generation of their credential.
+    /// Attachments and devices that get the next generation of their credential, and tenants that get the next version of their
+    /// secret: the value that the secret store holds under it, or else a new one.
     pub rotate: BTreeSet<ResourceId>,
     /// Whether what cannot be changed in place may be removed and made again.
     pub allow_replace: bool,

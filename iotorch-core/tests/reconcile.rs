@@ -11,8 +11,8 @@ mod lab;
 
 use iotorch_core::{
     ErrorKind, Intent, Orchestrator, RunOptions,
-    model::{ByteSize, Capacity, Slice},
-    plan::Reason,
+    model::{ByteSize, Capacity, Places, Slice, SliceSpec},
+    plan::{Reason, Summary},
     resource::{Change, Ownership, Spec},
     sim::{Fault, Object},
     status::Condition,
@@ -243,6 +243,26 @@ fn two_plans_that_fit_alone_but_not_together_are_told_apart_when_they_begin() {
         assert_eq!(refused.error.kind(), ErrorKind::Infeasible, "{:?}", refused.error);
         assert!(lab.specs().keys().all(|id| id.slice() == "first"), "nothing of the second was begun");
         lab.check_nothing_is_orphaned().await;
+    });
+}
+
+#[test]
+fn an_infrastructure_that_a_slice_without_parts_names_cannot_be_removed() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        let mut goal = corpus::want(corpus::in_one_process());
+        goal.slices[0].spec = SliceSpec {
+            places: Places { edge: Some("here".parse().unwrap()), cloud: None },
+            ..SliceSpec::default()
+        };
+        let report = lab.plan_and_apply(&goal).await.unwrap();
+        assert_eq!(report.runs[0].done, Summary::default(), "only the document is kept");
+        let remove = Intent { delete_infrastructures: vec!["here".parse().unwrap()], ..Intent::default() };
+        let refused = lab.engine.plan(&remove).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains("greenhouse"), "{refused}");
+        lab.plan_and_apply(&Intent { delete: vec![slice("greenhouse")], ..remove }).await.unwrap();
+        assert!(lab.engine.slices().await.unwrap().is_empty());
     });
 }
 

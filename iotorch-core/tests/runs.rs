@@ -18,6 +18,8 @@ use iotorch_core::{
     Direction, Engine, ErrorKind, Intent, Orchestrator, RunOptions,
     model::{FailurePolicy, Offline, OnOffline, TimeSpan},
     observer::{Observer, Progress, RunEvent},
+    resource::Spec,
+    secret::{SecretStore, SecretValue},
     sim::{Fault, sim_infrastructure, sim_slice},
     store::{RunState, Store},
 };
@@ -171,6 +173,31 @@ fn a_rotation_makes_the_next_generation_switches_its_users_and_deletes_the_old_o
         let names: Vec<_> = state.records[&id(EXPORT)].uses.iter().map(ToString::to_string).collect();
         assert!(names.contains(&format!("{attachment}/credential/2")));
         lab.check_nothing_is_orphaned().await;
+        assert!(lab.engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_rotated_tenant_takes_the_value_that_the_secret_store_holds_for_it() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        lab.plan_and_apply(&goal(FailurePolicy::Rollback)).await.unwrap();
+        let tenant = id("greenhouse/here/space/hub/app/tenant");
+        let (old, new) = ("greenhouse/hub/tenant#1", "greenhouse/hub/tenant#2");
+        let chosen = SecretValue::new("chosen by a person".into());
+        lab.secrets.put(&new.parse().unwrap(), chosen.clone()).await.unwrap();
+
+        let rotate = Intent { rotate: [tenant.clone()].into(), ..Intent::default() };
+        let plan = lab.engine.plan(&rotate).await.unwrap();
+        assert!(plan.slices[0].secrets.contains(&new.parse().unwrap()));
+        lab.engine.apply(plan, RunOptions::default()).await.unwrap();
+
+        let state = lab.store.slice(&slice("greenhouse")).await.unwrap();
+        let Spec::Tenant(spec) = &*state.records[&tenant].spec else { panic!("a tenant") };
+        assert_eq!(spec.secret.to_string(), new);
+        assert_eq!(lab.secrets.fetch(&new.parse().unwrap()).await.unwrap(), chosen);
+        let gone = lab.secrets.fetch(&old.parse().unwrap()).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
         assert!(lab.engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap().is_empty());
     });
 }

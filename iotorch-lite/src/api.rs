@@ -3,31 +3,57 @@
 //! | path | methods | settings | secret |
 //! |---|---|---|---|
 //! | `/health` | GET, without a token | – | – |
-//! | `/objects`, `/status` | GET | – | – |
+//! | `/openapi.json` | GET, without a token | – | – |
+//! | `/objects`, `/status`, `/metrics` | GET | – | – |
+//! | `/log`, `/log/stream` | GET | – | – |
 //! | gateway: `/profiles/{name}` | PUT GET DELETE | [`Profile`] | – |
 //! | gateway: `/devices/{name}` | PUT GET DELETE | [`Device`] | – |
+//! | gateway: `/devices/{name}/credentials` | GET | – | – |
 //! | gateway: `/devices/{name}/credentials/{generation}` | PUT GET DELETE | [`Nothing`] | the password |
+//! | gateway: `/devices/{name}/commands` | POST GET | – | – |
+//! | gateway: `/devices/{name}/commands/{id}` | GET DELETE | – | – |
 //! | gateway: `/exports/{name}` | PUT GET DELETE | [`Export`] | the password at the target, see there |
 //! | server: `/tenants/{tenant}` | PUT GET DELETE | [`Nothing`] | the token for reading, optional |
 //! | server: `/tenants/{tenant}/attachments/{name}` | PUT GET DELETE | [`Nothing`], answers [`Attachment`] | – |
+//! | server: `/tenants/{tenant}/attachments/{name}/credentials` | GET | – | – |
 //! | server: `/tenants/{tenant}/attachments/{name}/credentials/{generation}` | PUT GET DELETE | [`Nothing`] | the key |
 //! | server: `/tenants/{tenant}/channels/{channel}/messages` | GET | – | – |
+//! | server: `/tenants/{tenant}/channels/{channel}/messages/stream` | GET | – | – |
 //! | server: `/tenants/{tenant}/channels/{channel}/stats` | GET | – | – |
+//!
+//! `POST …/commands` takes a [`NewCommand`] and answers 201 with the [`Command`], which waits until the device has
+//! acknowledged it, it expires, or it is withdrawn; `GET …/commands` lists those that wait and the last ones that have
+//! ended, the oldest first. `GET …/commands/{id}` with the query `wait=<seconds>`, at most 60, answers as soon as the
+//! command has ended or the time is over. DELETE withdraws it and answers what became of it: one that had ended before
+//! stays as it was. At most 100 commands wait for a device.
 //!
 //! `GET …/credentials` lists generations. PUT takes a [`Put`] and answers a [`Managed`]; repeated, it changes nothing.
 //! An object with the mark of somebody else answers 409 unless the query says `adopt=true`; what was there is then
 //! remembered, secret included. DELETE of what is not there answers 204; with the query `mark=…` it answers 409 if the
 //! object carries another mark. DELETE with `mark=…&release=true` deletes nothing: an object with this mark becomes
 //! what it was before it was adopted, or loses its mark if it never was; any other is left alone. Every other call than
-//! `/health` needs `Authorization: Bearer <token>`.
+//! `/health` and `/openapi.json` needs `Authorization: Bearer <token>`.
+//!
+//! Messages are read by a [`MessageQuery`] as a [`Page`] or, if the request accepts `application/senml+json` or
+//! `application/senml+cbor`, as a SenML pack, with the next page as a `Link` with `rel="next"` (RFC 8288). A `stream` answers
+//! what is new from now on, a line of JSON for each message or [`LogEntry`], and what a slow reader missed, see
+//! [`Followed`]. Empty lines only show that the connection is alive.
+
+mod log;
+mod messages;
+
+pub use log::{Level, LogEntry, LogPage, LogQuery};
+pub(crate) use messages::SenmlRecord;
+pub use messages::{Aggregate, ChannelStats, Interval, MessageQuery, NameStats, Order, Page, Usage};
 
 use crate::{Secret, senml::Record};
-pub use iotorch_core::model::{Access, ValueType};
+pub use iotorch_core::model::{Access, DeviceProtocol, ValueType};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// What `GET /health` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Always `iotorch-lite`.
     pub application: String,
@@ -38,7 +64,7 @@ pub struct Health {
 }
 
 /// The kinds of managed objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
@@ -72,8 +98,9 @@ impl Kind {
 }
 
 /// The body of a PUT: the object as it shall be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = with_secret)]
 pub struct Put<T> {
     /// Who owns the object, opaque to the software.
     pub mark: String,
@@ -84,6 +111,7 @@ pub struct Put<T> {
     pub settings: T,
     /// The secret of the object, for the kinds that have one. It is never given back.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose", skip_deserializing)]
+    #[schemars(skip)]
     pub secret: Option<Secret>,
 }
 
@@ -91,8 +119,17 @@ fn expose<S: Serializer>(secret: &Option<Secret>, out: S) -> Result<S::Ok, S::Er
     secret.as_ref().map(Secret::expose).serialize(out)
 }
 
+/// Clients send the secret, but nothing here reads it into a [`Put`].
+fn with_secret(schema: &mut Schema) {
+    if let Some(fields) = schema.get_mut("properties").and_then(|fields| fields.as_object_mut()) {
+        let about = "The secret of the object, for the kinds that have one. It is never given back.";
+        let secret = json_schema!({ "type": ["string", "null"], "writeOnly": true, "description": about });
+        fields.insert("secret".to_owned(), secret.into());
+    }
+}
+
 /// An object as it is, without its secret.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Managed<T> {
     /// Its kind.
     pub kind: Kind,
@@ -107,12 +144,12 @@ pub struct Managed<T> {
 }
 
 /// The settings of an object that has none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 /// What devices of one sort can say.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Resources by name.
@@ -120,11 +157,11 @@ pub struct Profile {
 }
 
 /// One resource of a [`Profile`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
-    /// The type of its values. An integer lies between -2^53 and 2^53, which JSON carries exactly; a text has at most
-    /// 16 KiB.
+    /// The type of its values. An integer lies between -2^53 and 2^53, both not included, so that JSON carries it
+    /// exactly; a text has at most 16 KiB.
     #[serde(rename = "type")]
     pub value_type: ValueType,
     /// The unit of its values, from the registry of RFC 8428 section 12.1.
@@ -141,22 +178,89 @@ pub struct Resource {
     pub access: Access,
 }
 
-/// A device of a gateway. Its user name in MQTT is its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A device of a gateway. It logs in with its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
     /// The profile its readings are checked against.
     pub profile: String,
+    /// The one protocol it speaks; over any other its login is refused.
+    #[serde(default)]
+    pub protocol: DeviceProtocol,
 }
 
-/// A destination of a gateway's readings: a topic of an MQTT 5 broker, reached without TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A command that shall be sent to a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCommand {
+    /// The resource, one that can be written.
+    pub resource: String,
+    /// The value it shall take: a number, `true` or `false`, or a text, as the resource's type says.
+    pub value: serde_json::Value,
+    /// How long it may wait for the device, in seconds, more than 0 and at most 30 days; an hour if absent.
+    #[serde(default = "an_hour")]
+    pub expires_in: f64,
+}
+
+const fn an_hour() -> f64 {
+    3600.0
+}
+
+/// A command and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Command {
+    /// Its number, counted for each device from 1.
+    pub id: u64,
+    /// The resource.
+    pub resource: String,
+    /// The value it shall take.
+    pub value: serde_json::Value,
+    /// When it was taken, in seconds since the Unix epoch.
+    pub created: f64,
+    /// When it stops waiting, in seconds since the Unix epoch.
+    pub expires: f64,
+    /// When it stopped waiting, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<f64>,
+    /// What became of it.
+    pub state: CommandState,
+}
+
+impl Command {
+    /// Whether it still waits for the device.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.state == CommandState::Waiting
+    }
+}
+
+/// What became of a [`Command`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum CommandState {
+    /// It waits for the device.
+    Waiting,
+    /// The device has acknowledged it.
+    Delivered,
+    /// The device did not acknowledge it in time.
+    Expired,
+    /// It was withdrawn before the device had acknowledged it: by a call, or because the device's profile changed and
+    /// does not allow it any more.
+    Withdrawn,
+}
+
+/// A destination of a gateway's readings: a topic of an MQTT 5 broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
     /// Host name or address of the broker.
     pub host: String,
     /// Port of the broker.
     pub port: u16,
+    /// Whether it speaks TLS; its certificate must be from an authority that the gateway trusts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
     /// The user name to log in with; the secret is the password. Without it the secret is both, with a colon between,
     /// or there is none and nobody logs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,7 +274,7 @@ pub struct Export {
 }
 
 /// The identifiers a server has chosen for an attachment. They stay the same as long as it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// The user name in MQTT.
     pub thing: String,
@@ -187,7 +291,7 @@ impl Attachment {
 }
 
 /// What a gateway says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GatewayStatus {
     /// Devices by name.
     pub devices: BTreeMap<String, DeviceStatus>,
@@ -200,8 +304,18 @@ pub struct GatewayStatus {
 }
 
 /// What came from one device, since it exists.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceStatus {
+    /// The protocol it speaks.
+    #[serde(default)]
+    pub protocol: DeviceProtocol,
+    /// When its last message came, accepted or not, or its last acknowledgement of a command, in seconds since the Unix
+    /// epoch.
+    #[serde(default)]
+    pub last_seen: Option<f64>,
+    /// Commands that wait for it.
+    #[serde(default)]
+    pub commands_waiting: u64,
     /// Readings that were accepted.
     pub accepted: u64,
     /// Readings or whole messages that were rejected.
@@ -209,11 +323,12 @@ pub struct DeviceStatus {
     /// Why the last one was rejected.
     pub last_rejection: Option<String>,
     /// The last accepted reading of each resource.
+    #[schemars(with = "BTreeMap<String, SenmlRecord>")]
     pub last: BTreeMap<String, Record>,
 }
 
 /// How one export is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExportStatus {
     /// Whether it is logged in at its target.
     pub connected: bool,
@@ -226,7 +341,7 @@ pub struct ExportStatus {
 }
 
 /// The outbox of a gateway.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxStatus {
     /// Readings in it.
     pub records: u64,
@@ -235,7 +350,7 @@ pub struct OutboxStatus {
 }
 
 /// Logins and messages of one user name that were refused since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
     /// Refused logins.
     pub logins: u64,
@@ -246,73 +361,37 @@ pub struct Refused {
 }
 
 /// What a server says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerStatus {
+    /// What is stored of each tenant that has attachments or had messages.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, Usage>,
     /// What was refused since the start, by user name.
     pub refused: BTreeMap<String, Refused>,
 }
 
-/// Which messages of a channel to read, the newest first.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MessageQuery {
-    /// Only messages of this name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Only messages of this time or later, in seconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<f64>,
-    /// Only messages before this time, in seconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<f64>,
-    /// At most this many, 1 to 1000; 100 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Go on where a page ended: its [`Page::next`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-}
-
-/// One page of messages.
+/// What a stream gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Page {
-    /// Resolved SenML records, the newest first.
-    pub messages: Vec<Record>,
-    /// Where the next page starts; absent on the last one.
-    pub next: Option<String>,
-}
-
-/// What is in a channel.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ChannelStats {
-    /// Messages stored.
-    pub count: u64,
-    /// Packs that were acknowledged but could not be read.
-    pub rejected: u64,
-    /// Why the last pack was rejected.
-    pub last_rejection: Option<String>,
-    /// The same by name.
-    pub names: BTreeMap<String, NameStats>,
-}
-
-/// The messages of one name in a channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NameStats {
-    /// Messages stored.
-    pub count: u64,
-    /// The message with the latest time.
-    pub last: Record,
+#[serde(untagged, deny_unknown_fields)]
+pub enum Followed<T> {
+    /// The reader was too slow, and so many were left out here.
+    Skipped {
+        /// How many.
+        skipped: u64,
+    },
+    /// The next one.
+    Item(T),
 }
 
 /// The body of every answer that is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// What went wrong.
     pub error: FailureDetail,
 }
 
 /// The content of a [`Failure`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureDetail {
     /// `invalid`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `in_use` or `internal`.
     pub kind: String,

@@ -6,18 +6,28 @@
 use crate::{
     Secret,
     api::{
-        Attachment, ChannelStats, Device, Export, Failure, GatewayStatus, Health, Managed, MessageQuery,
-        Nothing, Page, Profile, Put, ServerStatus,
+        Attachment, ChannelStats, Command, Device, Export, Failure, Followed, GatewayStatus, Health,
+        LogEntry, LogPage, LogQuery, Managed, MessageQuery, NewCommand, Nothing, Page, Profile, Put,
+        ServerStatus,
     },
     objects::check_name,
+    senml::Record,
+    tls,
 };
+use futures::{Stream, stream};
 use iotorch_core::ErrorKind;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, path::Path, time::Duration};
 
 /// How long a request may take, answer included.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a stream may be silent: its server sends an empty line more often.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The longest line of a stream in bytes. It is more than the largest message that a server takes as a rule.
+const LONGEST_LINE: usize = 1024 * 1024;
 
 /// How much of an answer that is not understood is kept.
 const SHOWN: usize = 500;
@@ -112,6 +122,16 @@ impl From<reqwest::Error> for Error {
 
 type Result<T> = std::result::Result<T, Error>;
 
+/// What a client of a gateway or server checks certificates by, for HTTP, MQTT and whatever else speaks TLS: against the
+/// authorities in a PEM file, or without one those that the system trusts.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if the file cannot be used.
+pub fn tls(authorities: Option<&Path>) -> Result<rustls::ClientConfig> {
+    tls::trusting(authorities).map_err(|error| Error::Invalid { message: error.to_string() })
+}
+
 /// What both clients share: where to send requests, and the token.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
@@ -121,10 +141,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(base_url: impl Into<String>, token: Secret) -> Result<Self> {
+    /// `trust` is a file of the authorities to trust with TLS, in place of those of the system.
+    pub(crate) fn new(base_url: impl Into<String>, token: Secret, trust: Option<&Path>) -> Result<Self> {
+        let base_url = base_url.into().trim_end_matches('/').to_owned();
+        let tls = if base_url.starts_with("https:") { tls::trusting(trust) } else { tls::trusting_nobody() };
+        let tls = tls.map_err(|error| Error::Invalid { message: error.to_string() })?;
         // A management API is on this host or behind a forwarded port, so never behind a proxy.
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-        Ok(Self { http, base_url: base_url.into().trim_end_matches('/').to_owned(), token })
+        let http =
+            reqwest::Client::builder().timeout(TIMEOUT).no_proxy().tls_backend_preconfigured(tls).build()?;
+        Ok(Self { http, base_url, token })
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder> {
@@ -148,6 +173,21 @@ impl Connection {
         adopt: bool,
     ) -> Result<Managed<A>> {
         read(self.request(Method::PUT, path)?.query(&[("adopt", adopt)]).json(put)).await
+    }
+
+    /// Follows a stream until it ends or fails.
+    async fn follow<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> Result<impl Stream<Item = Result<Followed<T>>> + Send + use<T>> {
+        let request = self.request(Method::GET, path)?.timeout(Duration::MAX);
+        let answer = tokio::time::timeout(TIMEOUT, send(request)).await.map_err(|_| Error::Timeout)??;
+        let lines = Lines { answer, read: Vec::new() };
+        Ok(stream::try_unfold(lines, async |mut lines| {
+            let Some(line) = lines.next().await? else { return Ok(None) };
+            let item = serde_json::from_slice(&line).map_err(|_| unexpected(200, &line))?;
+            Ok(Some((item, lines)))
+        }))
     }
 
     pub(crate) async fn delete(&self, path: &[&str], mark: Option<&str>) -> Result<()> {
@@ -189,27 +229,65 @@ async fn send(request: RequestBuilder) -> Result<Response> {
     })
 }
 
+/// The lines of an answer that goes on.
+struct Lines {
+    answer: Response,
+    /// What was read and is not yet a line.
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line that is not empty.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).take(end).collect();
+                if !line.is_empty() {
+                    return Ok(Some(line));
+                }
+            } else if self.read.len() > LONGEST_LINE {
+                return Err(unexpected(200, &self.read));
+            } else {
+                let more = tokio::time::timeout(SILENCE, self.answer.chunk()).await;
+                let Some(more) = more.map_err(|_| Error::Timeout)?? else { return Ok(None) };
+                self.read.extend_from_slice(&more);
+            }
+        }
+    }
+}
+
+fn unexpected(status: u16, body: &[u8]) -> Error {
+    Error::Unexpected { status, body: String::from_utf8_lossy(body).chars().take(SHOWN).collect() }
+}
+
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T> {
     let response = send(request).await?;
     let status = response.status().as_u16();
     let body = response.bytes().await?;
-    serde_json::from_slice(&body).map_err(|_| Error::Unexpected {
-        status,
-        body: String::from_utf8_lossy(&body).chars().take(SHOWN).collect(),
-    })
+    serde_json::from_slice(&body).map_err(|_| unexpected(status, &body))
 }
 
 /// The calls that gateway and server have in common.
 macro_rules! common_calls {
     ($client:ty, $status:ty) => {
         impl $client {
-            /// A client of the management API at this URL, such as `http://127.0.0.1:8080`.
+            /// A client of the management API at this URL, such as `http://127.0.0.1:8080`. With `https` its certificate
+            /// is checked against the authorities that the system trusts.
             ///
             /// # Errors
             ///
             /// [`Error::Unreachable`] if no HTTP client can be made on this system.
             pub fn new(base_url: impl Into<String>, token: Secret) -> Result<Self> {
-                Connection::new(base_url, token).map(Self)
+                Connection::new(base_url, token, None).map(Self)
+            }
+
+            /// The same, with the authorities in a PEM file in place of those that the system trusts.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Invalid`] if the file cannot be used; see [`Self::new`].
+            pub fn trusting(base_url: impl Into<String>, token: Secret, authorities: &Path) -> Result<Self> {
+                Connection::new(base_url, token, Some(authorities)).map(Self)
             }
 
             /// Where it sends requests.
@@ -273,6 +351,26 @@ macro_rules! common_calls {
             pub async fn status(&self) -> Result<$status> {
                 self.0.get(&["status"]).await
             }
+
+            /// Entries of its log, the oldest first.
+            ///
+            /// # Errors
+            ///
+            /// See [`Error`].
+            pub async fn log(&self, query: &LogQuery) -> Result<LogPage> {
+                read(self.0.request(Method::GET, &["log"])?.query(query)).await
+            }
+
+            /// The entries that its log gets from now on. The stream ends when the software stops, and after an error.
+            ///
+            /// # Errors
+            ///
+            /// See [`Error`].
+            pub async fn follow_log(
+                &self,
+            ) -> Result<impl Stream<Item = Result<Followed<LogEntry>>> + Send + use<>> {
+                self.0.follow(&["log", "stream"]).await
+            }
         }
     };
 }
@@ -324,6 +422,44 @@ impl GatewayClient {
     /// See [`Error`].
     pub async fn credentials(&self, device: &str) -> Result<Vec<u64>> {
         self.0.get(&["devices", device, "credentials"]).await
+    }
+
+    /// Sends a command to a device: it waits there for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the device does not exist, [`Error::Invalid`] if its profile does not allow the command or
+    /// too many commands wait for it; see [`Error`].
+    pub async fn send_command(&self, device: &str, command: &NewCommand) -> Result<Command> {
+        read(self.0.request(Method::POST, &["devices", device, "commands"])?.json(command)).await
+    }
+
+    /// The commands that wait for a device, and the last ones that have ended, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the device does not exist; see [`Error`].
+    pub async fn commands(&self, device: &str) -> Result<Vec<Command>> {
+        self.0.get(&["devices", device, "commands"]).await
+    }
+
+    /// One command of a device, as soon as it has ended or `wait`, at most 60 s, is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such command, or not any more; see [`Error`].
+    pub async fn command(&self, device: &str, id: u64, wait: Duration) -> Result<Command> {
+        let request = self.0.request(Method::GET, &["devices", device, "commands", &id.to_string()])?;
+        read(request.query(&[("wait", wait.as_secs_f64())]).timeout(wait.saturating_add(TIMEOUT))).await
+    }
+
+    /// Withdraws a command and says what became of it: one that had ended before stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such command; see [`Error`].
+    pub async fn withdraw_command(&self, device: &str, id: u64) -> Result<Command> {
+        read(self.0.request(Method::DELETE, &["devices", device, "commands", &id.to_string()])?).await
     }
 
     /// Puts an export in place. A new one forwards what comes from now on; a changed one goes on where it was.
@@ -405,7 +541,7 @@ impl ServerClient {
         self.0.get(&["tenants", tenant, "attachments", attachment, "credentials"]).await
     }
 
-    /// Messages of a channel, the newest first.
+    /// A page of messages of a channel.
     ///
     /// # Errors
     ///
@@ -413,6 +549,19 @@ impl ServerClient {
     pub async fn messages(&self, tenant: &str, channel: &str, query: &MessageQuery) -> Result<Page> {
         let path = ["tenants", tenant, "channels", channel, "messages"];
         read(self.0.request(Method::GET, &path)?.query(query)).await
+    }
+
+    /// The messages that a channel gets from now on. The stream ends when the server stops, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the tenant has no such channel; see [`Error`].
+    pub async fn follow(
+        &self,
+        tenant: &str,
+        channel: &str,
+    ) -> Result<impl Stream<Item = Result<Followed<Record>>> + Send + use<>> {
+        self.0.follow(&["tenants", tenant, "channels", channel, "messages", "stream"]).await
     }
 
     /// What is in a channel.

@@ -1,71 +1,133 @@
-//! What documents can set of a gateway or server: the `settings` of one whose application is `lite`.
+//! What a gateway and a server are configured with alike.
 
-use crate::{GatewayConfig, Secret, ServerConfig};
-use iotorch_core::{Issue, model::Settings, resource::Role};
-use schemars::JsonSchema;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::{num::NonZeroU16, path::Path};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+use typed_builder::TypedBuilder;
 
-/// The least packet limit of a server, in bytes: gateways send packs of up to 60 KiB.
-const SERVER_PACKET_LIMIT: u32 = 64 * 1024;
+/// The least packet limit in bytes.
+const PACKET: usize = 1024;
 
-/// What documents can set of a gateway or server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LiteSettings {
-    /// The MQTT port; without it any free one, kept from then on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mqtt_port: Option<NonZeroU16>,
-    /// The port of the management API; without it any free one, kept from then on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub management_port: Option<NonZeroU16>,
-    /// The most readings of a gateway that wait for exports, 100,000 if not set; past it the oldest are dropped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub outbox_limit: Option<u64>,
-    /// The largest MQTT packet in bytes, 64 KiB if not set; at least that for a server, and 1024 for a gateway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1024, max = 268_435_455))]
-    pub packet_limit: Option<u32>,
+/// Where to listen, and how.
+///
+/// # Examples
+/// ```
+/// use iotorch_lite::{Listen, Tls};
+///
+/// let tls = Tls { certificate: "gateway.pem".into(), key: "gateway.key".into() };
+/// let everywhere = Listen::builder().address([0, 0, 0, 0]).tls(tls).build();
+/// assert!(everywhere.check().is_ok());
+///
+/// let in_clear = Listen::builder().address([0, 0, 0, 0]).build();
+/// let refused = in_clear.check().unwrap_err();
+/// assert_eq!(refused.to_string(), "cannot listen on 0.0.0.0 without TLS: set a certificate, or insecure to go without");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, TypedBuilder)]
+#[builder(field_defaults(setter(into)))]
+pub struct Listen {
+    /// The address; the loopback interface if not set.
+    #[builder(default = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub address: IpAddr,
+    /// The certificate to speak TLS with; without it nothing is encrypted, except CoAP, which always is.
+    #[builder(default)]
+    pub tls: Option<Tls>,
+    /// Listen beyond this host without TLS, so that passwords and messages can be read on the way.
+    #[builder(default)]
+    pub insecure: bool,
 }
 
-impl LiteSettings {
-    /// Reads the settings of a gateway or server; pointers of issues are into its specification.
-    pub(crate) fn read(settings: &Settings, role: Role) -> Result<Self, Vec<Issue>> {
-        let read: Self = serde_json::from_value(serde_json::Value::Object(settings.clone()))
-            .map_err(|error| vec![Issue::new("/settings", error.to_string())])?;
-        let mut issues = Vec::new();
-        if read.outbox_limit.is_some() && role == Role::Server {
-            issues.push(Issue::new("/settings/outboxLimit", "a server has no outbox"));
-        }
-        if read.outbox_limit == Some(0) {
-            issues.push(Issue::new("/settings/outboxLimit", "an outbox holds at least 1 reading"));
-        }
-        let least = if role == Role::Server { SERVER_PACKET_LIMIT } else { 1024 };
-        if read.packet_limit.is_some_and(|limit| limit < least) {
-            let message = format!("the packet limit of a {role} is at least {least} bytes");
-            issues.push(Issue::new("/settings/packetLimit", message));
-        }
-        if read.mqtt_port.is_some() && read.mqtt_port == read.management_port {
-            issues.push(Issue::new("/settings/managementPort", "the MQTT port is the same"));
-        }
-        if issues.is_empty() { Ok(read) } else { Err(issues) }
+impl Default for Listen {
+    fn default() -> Self {
+        Self::builder().build()
     }
+}
 
-    pub(crate) fn gateway(&self, data_dir: &Path, admin_token: Secret) -> GatewayConfig {
-        let mut config = GatewayConfig::builder().data_dir(data_dir).admin_token(admin_token).build();
-        config.mqtt_port = self.mqtt_port.map_or(0, NonZeroU16::get);
-        config.management_port = self.management_port.map_or(0, NonZeroU16::get);
-        config.outbox_limit = self.outbox_limit.unwrap_or(config.outbox_limit);
-        config.packet_limit = self.packet_limit.map_or(config.packet_limit, |limit| limit as usize);
-        config
+impl Listen {
+    /// Whether it may be listened here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an address beyond this host with neither TLS nor `insecure`.
+    pub fn check(&self) -> Result<()> {
+        if self.address.to_canonical().is_loopback() || self.tls.is_some() || self.insecure {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "cannot listen on {} without TLS: set a certificate, or insecure to go without",
+            self.address
+        )))
     }
+}
 
-    pub(crate) fn server(&self, data_dir: &Path, admin_token: Secret) -> ServerConfig {
-        let mut config = ServerConfig::builder().data_dir(data_dir).admin_token(admin_token).build();
-        config.mqtt_port = self.mqtt_port.map_or(0, NonZeroU16::get);
-        config.management_port = self.management_port.map_or(0, NonZeroU16::get);
-        config.packet_limit = self.packet_limit.map_or(config.packet_limit, |limit| limit as usize);
-        config
+/// A certificate and its key. They are read at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file with the certificate, followed by those it rests on.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// The ports of a gateway or server. With 0, the one used before in its directory, or at first any free one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TypedBuilder)]
+#[serde(default)]
+#[builder(field_defaults(default))]
+pub struct Ports {
+    /// For messages over MQTT.
+    pub mqtt: u16,
+    /// For messages over HTTP.
+    pub http: u16,
+    /// For messages over CoAP, in UDP. A server has none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub coap: u16,
+    /// For the management API.
+    pub management: u16,
+}
+
+const fn is_none(port: &u16) -> bool {
+    *port == 0
+}
+
+/// How much is taken, so that nobody takes everything.
+#[derive(Debug, Clone, Copy, PartialEq, TypedBuilder)]
+pub struct Limits {
+    /// The most connections of each listener. Of those who are known, one can have a quarter.
+    #[builder(default = 1000)]
+    pub connections: usize,
+    /// The largest message in bytes, at least 1024. A gateway sends packs of up to 60 KiB to servers.
+    #[builder(default = 64 * 1024)]
+    pub packet: usize,
+    /// The most messages a second of one client over all protocols; for two seconds' worth it may be quicker. Past it MQTT is
+    /// read more slowly, and HTTP and CoAP are refused for a while. It can be infinite.
+    #[builder(default = 100.0)]
+    pub rate: f64,
+    /// The most bytes that are stored; 1 GiB if not set.
+    #[builder(default = 1024 * 1024 * 1024)]
+    pub stored: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.connections == 0 {
+            return Err(Error::invalid("a connection limit is at least 1"));
+        }
+        if self.packet < PACKET {
+            return Err(Error::invalid(format!("a packet limit is at least {PACKET} bytes")));
+        }
+        if self.rate.is_nan() || self.rate <= 0.0 {
+            return Err(Error::invalid(format!(
+                "a rate of {} messages a second lets none through",
+                self.rate
+            )));
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::api::{self, Attachment, Kind, Managed, Resource};
 use crate::objects::name_of;
 use iotorch_core::{
     Error, ErrorKind, Result,
-    model::{DeviceProtocol, ProfileResource, Range, ResourceName, Sink},
+    model::{ProfileResource, Range, ResourceName, Sink},
     resource::{
         AttachmentOutputs, AttachmentSpec, CredentialHolder, CredentialOutputs, CredentialSpec,
         DeviceOutputs, DeviceSpec, Endpoint, ExportInputs, ExportOutputs, ExportSpec, ExportTarget, Inputs,
@@ -71,7 +71,10 @@ impl Order {
                 Ok(Self { user: Some(user), ..Self::new(api::Nothing {}, Some(&credential.secret))? })
             }
             (Spec::Profile(profile), _) => Self::new(profile_settings(profile), None),
-            (Spec::Device(device), _) => Self::new(api::Device { profile: device.profile.clone() }, None),
+            (Spec::Device(device), _) => {
+                let settings = api::Device { profile: device.profile.clone(), protocol: device.protocol };
+                Self::new(settings, None)
+            }
             (Spec::Export(export), Inputs::Export(inputs)) => match &export.target {
                 ExportTarget::Sink(sink) => Self::new(sink_settings(sink), sink.credentials.as_ref()),
                 ExportTarget::Server => to_server(&export.name, inputs),
@@ -92,9 +95,9 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
         Error::new(ErrorKind::Unexpected, what()).with_source("nothing is known of an attachment there")
     })?;
     let address = match server.application.endpoints.get("mqtt") {
-        Some(Endpoint::Net(address)) if !address.tls => address,
+        Some(Endpoint::Net(address)) => address,
         Some(endpoint) => {
-            let why = format!("the gateway cannot reach {endpoint}: it needs an address, and no TLS");
+            let why = format!("the gateway cannot reach {endpoint}: it needs an address");
             return Err(Error::new(ErrorKind::Unsupported, what()).with_source(why));
         }
         None => {
@@ -110,6 +113,7 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
     let settings = api::Export {
         host: on_segment.unwrap_or_else(|| address.host.clone()),
         port: address.port,
+        tls: address.tls,
         user_name: Some(server.credential.user_name.clone()),
         topic: attachment.topic(),
         client_id: None,
@@ -121,6 +125,7 @@ fn sink_settings(sink: &Sink) -> api::Export {
     api::Export {
         host: sink.endpoint.host.clone(),
         port: sink.endpoint.port,
+        tls: sink.endpoint.tls,
         user_name: None,
         topic: sink.target.clone(),
         client_id: None,
@@ -185,19 +190,19 @@ pub(crate) fn spec_of(object: &Managed<Value>, base: Option<&Spec>) -> Option<Sp
             }
         }
         Kind::Device => {
-            let api::Device { profile } = serde_json::from_value(object.settings.clone()).ok()?;
+            let api::Device { profile, protocol } = serde_json::from_value(object.settings.clone()).ok()?;
             let (labels, settings) = match base {
                 Some(Spec::Device(base)) => (base.labels.clone(), base.settings.clone()),
                 _ => Default::default(),
             };
-            DeviceSpec { name, protocol: DeviceProtocol::Mqtt, profile, labels, settings }.into()
+            DeviceSpec { name, protocol, profile, labels, settings }.into()
         }
         Kind::Export => {
             let settings: api::Export = serde_json::from_value(object.settings.clone()).ok()?;
             let Some(Spec::Export(ExportSpec { target, .. })) = base else { return None };
             let target = match target {
                 ExportTarget::Sink(sink) => ExportTarget::Sink(Sink {
-                    endpoint: NetAddress { host: settings.host, port: settings.port, tls: false },
+                    endpoint: NetAddress { host: settings.host, port: settings.port, tls: settings.tls },
                     target: settings.topic,
                     ..sink.clone()
                 }),
@@ -234,7 +239,10 @@ pub(crate) fn outputs_of(
         }
         Spec::Profile(_) => ProfileOutputs { name }.into(),
         Spec::Device(_) => {
-            let (endpoint, path) = (endpoints.get("mqtt").cloned(), Some(path.clone()));
+            let device: api::Device = serde_json::from_value(object.settings.clone())
+                .map_err(|error| unreadable(error.to_string()))?;
+            let endpoint = endpoints.get(&device.protocol.to_string()).cloned();
+            let path = Some(path.clone());
             DeviceOutputs { name, endpoint, path }.into()
         }
         Spec::Export(_) => {
@@ -248,8 +256,9 @@ pub(crate) fn outputs_of(
 
 /// Everything that an export uses and can be shown, so that whatever drifts is seen.
 fn destination(export: api::Export) -> String {
-    let address = NetAddress { host: export.host, port: export.port, tls: false };
+    let scheme = if export.tls { "mqtts" } else { "mqtt" };
+    let address = NetAddress { host: export.host, port: export.port, tls: export.tls };
     let user = export.user_name.map(|user| format!(" as {user}")).unwrap_or_default();
     let client = export.client_id.map(|client| format!(" (client {client})")).unwrap_or_default();
-    format!("mqtt {address} {}{user}{client}", export.topic)
+    format!("{scheme} {address} {}{user}{client}", export.topic)
 }

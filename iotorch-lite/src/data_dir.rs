@@ -1,8 +1,8 @@
 //! The data directory of a gateway or server: private to its user, with the ports that were chosen once.
 
-use crate::{Error, ErrorKind, Result, store::Store};
+use crate::{Error, ErrorKind, Ports, Result, store::Store};
 use redb::{Database, DatabaseError};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
@@ -14,13 +14,6 @@ use std::{
 const CACHE: usize = 16 * 1024 * 1024;
 
 const PORTS: &str = "ports.json";
-
-/// The ports in use, as written to `ports.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ports {
-    pub(crate) mqtt: u16,
-    pub(crate) management: u16,
-}
 
 #[derive(Debug)]
 pub(crate) struct DataDir(PathBuf);
@@ -66,10 +59,12 @@ impl DataDir {
 
     /// The ports to listen on: a configured one wins, else the one used before, else 0 (any).
     pub(crate) fn ports(&self, configured: Ports) -> Result<Ports> {
-        let recorded = recorded_ports(&self.0)?.unwrap_or(Ports { mqtt: 0, management: 0 });
+        let recorded = recorded_ports(&self.0)?.unwrap_or_default();
         let choose = |configured, recorded| if configured == 0 { recorded } else { configured };
         Ok(Ports {
             mqtt: choose(configured.mqtt, recorded.mqtt),
+            http: choose(configured.http, recorded.http),
+            coap: choose(configured.coap, recorded.coap),
             management: choose(configured.management, recorded.management),
         })
     }
@@ -112,4 +107,23 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_kept_and_those_of_an_older_release_too() {
+        let path = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(path.path()).unwrap();
+        fs::write(path.path().join(PORTS), r#"{"mqtt":1883,"management":8080}"#).unwrap();
+        let older = Ports { mqtt: 1883, management: 8080, ..Ports::default() };
+        assert_eq!(dir.ports(Ports::default()).unwrap(), older);
+        let configured = Ports { mqtt: 1884, http: 8081, ..Ports::default() };
+        let chosen = Ports { management: 8080, ..configured };
+        assert_eq!(dir.ports(configured).unwrap(), chosen);
+        dir.record(chosen).unwrap();
+        assert_eq!(dir.ports(Ports::default()).unwrap(), chosen);
+    }
 }

@@ -1,7 +1,7 @@
 //! Gateways and servers as a management domain, through their management APIs alone.
 
 use crate::{
-    Secret,
+    LiteSettings, Secret,
     api::{self, GatewayStatus, Managed, Put},
     client::{self, Connection, parts},
     convert::{Endpoints, Order, outputs_of, path_of, spec_of, unsupported},
@@ -19,12 +19,16 @@ use iotorch_core::{
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::Mutex;
 
 /// Requests under way at once in one call. More would not be quicker: the software does changes one after the other.
 const AT_ONCE: usize = 8;
+
+/// The endpoint of the management API.
+const MANAGEMENT: &str = "management";
 
 /// What `lite` calls an object without a mark.
 const NOBODY: &str = "nobody (no mark)";
@@ -33,7 +37,35 @@ const NOBODY: &str = "nobody (no mark)";
 #[derive(Debug)]
 pub(crate) struct LiteDomain {
     /// Whether they run in this process, so that no request of an earlier process can have outlived it.
-    pub(crate) in_process: bool,
+    in_process: bool,
+    trust: Trust,
+}
+
+impl LiteDomain {
+    pub(crate) fn new(in_process: bool) -> Self {
+        Self { in_process, trust: Trust::default() }
+    }
+}
+
+/// The authorities that management APIs are checked against, by where these are. Only an application's own specification
+/// names them, so they are kept for the steps in it; where none are, those of the system are trusted.
+#[derive(Debug, Default)]
+struct Trust(std::sync::Mutex<HashMap<Endpoint, PathBuf>>);
+
+impl Trust {
+    fn learn(&self, application: &ApplicationSpec, endpoints: &Endpoints) {
+        let Some(endpoint) = endpoints.get(MANAGEMENT) else { return };
+        let settings = LiteSettings::read(&application.settings, application.role).unwrap_or_default();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match settings.trust {
+            Some(trust) => drop(known.insert(endpoint.clone(), trust)),
+            None => drop(known.remove(endpoint)),
+        }
+    }
+
+    fn of(&self, endpoint: &Endpoint) -> Option<PathBuf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(endpoint).cloned()
+    }
 }
 
 /// A way to one gateway or server.
@@ -49,13 +81,15 @@ struct Session {
 type Sessions = Mutex<HashMap<(Endpoint, SecretRef), Arc<Session>>>;
 
 impl Session {
-    async fn open(cx: &Context, endpoints: &Endpoints, admin: &SecretRef) -> Result<Self> {
+    async fn open(cx: &Context, endpoints: &Endpoints, admin: &SecretRef, trust: &Trust) -> Result<Self> {
         let endpoint = management(endpoints)?;
         let route = cx.open(endpoint).await?;
         let token = cx.secret(admin).await?;
         let address = route.address().to_string();
-        let http = Connection::new(format!("http://{address}"), Secret::new(token.expose()))
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot make a client").with_source(error))?;
+        let scheme = if matches!(endpoint, Endpoint::Net(address) if address.tls) { "https" } else { "http" };
+        let (url, token) = (format!("{scheme}://{address}"), Secret::new(token.expose()));
+        let http = Connection::new(url, token, trust.of(endpoint).as_deref())
+            .map_err(|error| Error::new(error.kind(), "cannot make a client").with_source(error))?;
         Ok(Self { http, admin: admin.clone(), address, _route: route })
     }
 
@@ -77,7 +111,7 @@ impl Session {
 }
 
 fn management(endpoints: &Endpoints) -> Result<&Endpoint> {
-    endpoints.get("management").ok_or_else(|| {
+    endpoints.get(MANAGEMENT).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "cannot reach the management API")
             .with_source("there is no endpoint \"management\"")
     })
@@ -87,13 +121,14 @@ async fn session(
     cx: &Context,
     sessions: &Sessions,
     application: &ApplicationOutputs,
+    trust: &Trust,
 ) -> Result<Arc<Session>> {
     let mut sessions = sessions.lock().await;
     let key = (management(&application.endpoints)?.clone(), application.admin.clone());
     if let Some(session) = sessions.get(&key) {
         return Ok(Arc::clone(session));
     }
-    let session = Arc::new(Session::open(cx, &application.endpoints, &application.admin).await?);
+    let session = Arc::new(Session::open(cx, &application.endpoints, &application.admin, trust).await?);
     sessions.insert(key, Arc::clone(&session));
     Ok(session)
 }
@@ -119,7 +154,8 @@ impl Domain for LiteDomain {
         else {
             return Ok(scope.known.iter().map(|id| (id.clone(), Observed::Absent)).collect());
         };
-        let session = Session::open(cx, &application.endpoints, &application.admin).await?;
+        self.trust.learn(spec, &application.endpoints);
+        let session = Session::open(cx, &application.endpoints, &application.admin, &self.trust).await?;
         let health: api::Health = session.get("health").await?;
         let objects: Vec<Managed<Value>> = session.get("objects").await?;
         let exports = match role_of(&health)? {
@@ -158,7 +194,7 @@ impl Domain for LiteDomain {
 
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
         let sessions = Sessions::default();
-        let steps: Vec<_> = batch.into_iter().map(|work| step(cx, &sessions, work)).collect();
+        let steps: Vec<_> = batch.into_iter().map(|work| step(cx, &sessions, &self.trust, work)).collect();
         stream::iter(steps).buffered(AT_ONCE).collect().await
     }
 
@@ -224,16 +260,16 @@ fn role_of(health: &api::Health) -> Result<Role> {
     }
 }
 
-async fn step(cx: &Context, sessions: &Sessions, work: Work) -> Result<Outputs> {
+async fn step(cx: &Context, sessions: &Sessions, trust: &Trust, work: Work) -> Result<Outputs> {
     if let Work::Application(job) = &work {
-        return application(cx, job).await;
+        return application(cx, trust, job).await;
     }
     let (id, change, inputs) = (work.id(), work.change(), work.inputs());
     let (kind, name) = (id.kind(), id.name());
     let (Some(application), Some(path)) = (application_of(&inputs), path_of(id)) else {
         return Err(unsupported(kind));
     };
-    let session = session(cx, sessions, application).await?;
+    let session = session(cx, sessions, application, trust).await?;
     let mark = cx.mark(id).to_string();
     if work.ownership() == Ownership::Release {
         let what = format!("give back {kind} \"{name}\"");
@@ -278,7 +314,7 @@ async fn released(
 }
 
 /// Finds out whether the software answers as it should; to make and remove it is the business of its place.
-async fn application(cx: &Context, job: &Job<Application>) -> Result<Outputs> {
+async fn application(cx: &Context, trust: &Trust, job: &Job<Application>) -> Result<Outputs> {
     let Some(after) = job.change.after() else { return Ok(Outputs::Removed { residue: Vec::new() }) };
     let endpoints = match (&after.external, &job.inputs.workload) {
         (Some(external), _) => {
@@ -288,7 +324,8 @@ async fn application(cx: &Context, job: &Job<Application>) -> Result<Outputs> {
         (None, Some(workload)) => workload.endpoints.clone(),
         (None, None) => Endpoints::new(),
     };
-    let session = Session::open(cx, &endpoints, &after.admin).await?;
+    trust.learn(after, &endpoints);
+    let session = Session::open(cx, &endpoints, &after.admin, trust).await?;
     let role = after.role;
     let health: api::Health = match session.http.get(&["health"]).await {
         Ok(health) => health,

@@ -53,20 +53,14 @@ impl Driver for LiteDriver {
         match spec {
             Spec::Application(application) => check_application(application),
             Spec::Device(device) => {
-                let mut issues = Vec::new();
-                if device.protocol != DeviceProtocol::Mqtt {
-                    issues.push(Issue::new(
-                        "/protocol",
-                        "the application \"lite\" speaks only mqtt to devices",
-                    ));
-                }
-                issues.extend(device.settings.keys().next().map(|name| {
-                    Issue::new(
-                        format!("/settings/{name}"),
-                        "the application \"lite\" has no settings of devices",
-                    )
-                }));
-                issues
+                let no_settings = |name| {
+                    let message = "the application \"lite\" has no settings of devices";
+                    Issue::new(format!("/settings/{name}"), message)
+                };
+                check_protocol(device.protocol)
+                    .into_iter()
+                    .chain(device.settings.keys().next().map(no_settings))
+                    .collect()
             }
             Spec::Export(export) => match &export.target {
                 ExportTarget::Server => Vec::new(),
@@ -98,9 +92,9 @@ impl Driver for LiteDriver {
         match to {
             Target::Infrastructure(place) => {
                 let in_process = place.spec.driver.as_str() == crate::local::LOCAL;
-                Ok(Arc::new(LiteDomain { in_process }))
+                Ok(Arc::new(LiteDomain::new(in_process)))
             }
-            Target::External => Ok(Arc::new(LiteDomain { in_process: false })),
+            Target::External => Ok(Arc::new(LiteDomain::new(false))),
             Target::Network => {
                 Err(Error::new(ErrorKind::Unsupported, "cannot use driver \"lite\" for the network"))
             }
@@ -125,22 +119,31 @@ fn check_application(application: &ApplicationSpec) -> Vec<Issue> {
     };
     let mut issues = Vec::new();
     for name in ["management", "mqtt"] {
-        match endpoints.get(name) {
-            None => {
-                let message = format!("an external {} needs the endpoint \"{name}\"", application.role);
-                issues.push(Issue::new("/external/endpoints", message));
-            }
-            Some(address) if address.tls => issues.push(Issue::new(
-                format!("/external/endpoints/{name}/tls"),
-                "the application \"lite\" does not speak TLS",
-            )),
-            Some(_) => {}
+        if !endpoints.contains_key(name) {
+            let message = format!("an external {} needs the endpoint \"{name}\"", application.role);
+            issues.push(Issue::new("/external/endpoints", message));
         }
     }
-    if !application.settings.is_empty() {
-        issues.push(Issue::new("/settings", "an external application is not started and keeps its settings"));
+    match LiteSettings::read(&application.settings, application.role) {
+        Ok(settings)
+            if settings == (LiteSettings { trust: settings.trust.clone(), ..Default::default() }) => {}
+        Ok(_) => issues.push(Issue::new(
+            "/settings",
+            "an external application is not started and keeps its settings; only \"trust\" is used",
+        )),
+        Err(wrong) => issues.extend(wrong),
     }
     issues
+}
+
+fn check_protocol(protocol: DeviceProtocol) -> Option<Issue> {
+    match protocol {
+        DeviceProtocol::Mqtt | DeviceProtocol::Http | DeviceProtocol::Coap => None,
+        other => {
+            let message = format!("the application \"lite\" does not speak {other} to devices");
+            Some(Issue::new("/protocol", message))
+        }
+    }
 }
 
 fn check_sink(sink: &Sink) -> Vec<Issue> {
@@ -150,9 +153,6 @@ fn check_sink(sink: &Sink) -> Vec<Issue> {
             "/target/sink/type",
             "the application \"lite\" exports only to sinks of type mqtt",
         ));
-    }
-    if sink.endpoint.tls {
-        issues.push(Issue::new("/target/sink/endpoint/tls", "the application \"lite\" does not speak TLS"));
     }
     if sink.target.is_empty() || sink.target.contains(['#', '+', '\0']) {
         let message = format!("{:?} is not a topic that can be published to", sink.target);

@@ -1,43 +1,216 @@
-//! The two ports of a gateway or server, opened together and remembered for the next start.
+//! The listeners of a gateway or server, opened together; their ports are remembered for the next start.
 
 use crate::{
-    Error, ErrorKind, Result,
-    broker::{Access, Broker},
-    data_dir::{DataDir, Ports},
+    Error, ErrorKind, Limits, Listen, Ports, Result,
+    data_dir::DataDir,
+    seats::{Seat, Seats},
+    tls,
 };
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    fmt,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
-pub(crate) struct Listening {
+/// The most connections to a management API: those who manage are few.
+const MANAGERS: usize = 128;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The pause after the system could not accept a connection, for want of file handles for example.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long what is under way may take when serving ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a gateway or server is configured to listen on.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) data: Listen,
+    pub(crate) management: Option<Listen>,
     pub(crate) ports: Ports,
-    pub(crate) management: TcpListener,
-    pub(crate) broker: Broker,
+    pub(crate) limits: Limits,
 }
 
-impl Listening {
-    pub(crate) async fn open(
-        dir: &DataDir,
-        configured: Ports,
-        packet_limit: usize,
-        access: Arc<dyn Access>,
-    ) -> Result<Self> {
-        let wanted = dir.ports(configured)?;
-        let management = listen(wanted.management).await?;
-        let broker = Broker::start(wanted.mqtt, packet_limit, access).await?;
-        let management_port = management.local_addr().map_or(wanted.management, |address| address.port());
-        let ports = Ports { mqtt: broker.port(), management: management_port };
-        dir.record(ports)?;
-        Ok(Self { ports, management, broker })
+/// The doors of a gateway or server, open but with nobody at them yet.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) mqtt: Door,
+    pub(crate) http: Door,
+    pub(crate) management: Door,
+}
+
+impl Wanted {
+    /// Refuses what cannot or must not be listened on.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.limits.check()?;
+        self.data.check()?;
+        self.management.iter().try_for_each(Listen::check)
+    }
+
+    /// Opens the doors; ports that are not configured are those used before in the directory, or else any free ones.
+    pub(crate) async fn open(&self, dir: &DataDir) -> Result<(Doors, Ports)> {
+        let ports = dir.ports(self.ports)?;
+        let at = Listen::default();
+        let at = self.management.as_ref().unwrap_or(&at);
+        let seats = self.limits.connections;
+        let management = Door::open(at, ports.management, "http/1.1", MANAGERS.min(seats)).await?;
+        let mqtt = Door::open(&self.data, ports.mqtt, "mqtt", seats).await?;
+        let http = Door::open(&self.data, ports.http, "http/1.1", seats).await?;
+        let ports =
+            Ports { mqtt: mqtt.port(), http: http.port(), management: management.port(), coap: ports.coap };
+        Ok((Doors { mqtt, http, management }, ports))
+    }
+
+    pub(crate) fn addresses(&self, ports: Ports) -> Addresses {
+        let data = |port| reached_at(Some(&self.data), port);
+        Addresses {
+            mqtt: data(ports.mqtt),
+            http: data(ports.http),
+            coap: data(ports.coap),
+            management: reached_at(self.management.as_ref(), ports.management),
+        }
     }
 }
 
-/// Listens on a port of the loopback interface, 0 for any free one.
-pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Taken, format!("cannot listen on {address}")).caused_by(error))
+/// Where a listener is reached from this host; one on every interface is on that of loopback too.
+pub(crate) fn reached_at(at: Option<&Listen>, port: u16) -> SocketAddr {
+    let address = match at.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |at| at.address) {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    (address, port).into()
+}
+
+/// Where a gateway or server is reached from this host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) mqtt: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) coap: SocketAddr,
+    pub(crate) management: SocketAddr,
+}
+
+/// A port that is listened on.
+pub(crate) struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    seats: Arc<Seats>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Door").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// A connection, in clear or behind TLS.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Who has come in, and where it sits.
+pub(crate) struct Caller {
+    pub(crate) stream: Stream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) seat: Arc<Seat>,
+}
+
+impl Door {
+    /// Listens on a port, 0 for any free one, with so many seats.
+    pub(crate) async fn open(at: &Listen, port: u16, protocol: &str, seats: usize) -> Result<Self> {
+        let tls = at.tls.as_ref().map(|tls| tls::acceptor(tls, protocol)).transpose()?;
+        let wanted = SocketAddr::from((at.address, port));
+        let taken =
+            |error| Error::new(ErrorKind::Taken, format!("cannot listen on {wanted}")).caused_by(error);
+        let listener = TcpListener::bind(wanted).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        Ok(Self { listener, address, tls, seats: Seats::new(seats) })
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn seats(&self) -> Arc<Seats> {
+        Arc::clone(&self.seats)
+    }
+
+    /// Serves everybody who comes, side by side, until `stop`; then it lets those finish who are known.
+    pub(crate) async fn serve<F: Future<Output = ()> + Send + 'static>(
+        self,
+        stop: CancellationToken,
+        serve: impl Fn(Caller) -> F + Send + Sync + 'static,
+    ) {
+        let (serve, mut callers) = (Arc::new(serve), JoinSet::new());
+        loop {
+            let (stream, peer, seat) = tokio::select! {
+                caller = self.next() => caller,
+                Some(_) = callers.join_next() => continue,
+                () = stop.cancelled() => break,
+            };
+            let (serve, tls, seat) = (Arc::clone(&serve), self.tls.clone(), Arc::new(seat));
+            callers.spawn(async move {
+                let served = async {
+                    if let Some(stream) = secure(tls, stream).await {
+                        serve(Caller { stream, peer, seat: Arc::clone(&seat) }).await;
+                    }
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = seat.lost() => {}
+                }
+            });
+        }
+        drop(self.listener);
+        self.seats.clear();
+        let all = async { while callers.join_next().await.is_some() {} };
+        if timeout(GRACE, all).await.is_err() {
+            tracing::warn!(address = %self.address, "connections were cut off at the end of serving");
+            callers.shutdown().await;
+        }
+    }
+
+    async fn next(&self) -> (TcpStream, SocketAddr, Seat) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => match self.seats.take(peer) {
+                    Some(seat) => return (stream, peer, seat),
+                    None => tracing::info!(%peer, "refused: there are too many connections"),
+                },
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "cannot accept a connection");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Goes through the TLS handshake, where there is TLS.
+async fn secure(tls: Option<TlsAcceptor>, stream: TcpStream) -> Option<Stream> {
+    // Answers are small and awaited.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    match timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::info!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => None,
+    }
 }

@@ -2,8 +2,12 @@
 
 use crate::{
     Error, Result, Secret,
-    api::{Kind, Managed, Nothing, Put},
+    api::{Device, DeviceProtocol, Kind, LogEntry, LogPage, LogQuery, Managed, Nothing, Put},
+    following,
+    log::Log,
+    metrics::Metrics,
     objects::{self, Kept, OBJECTS, Object, check_name, name_of, unreadable},
+    openapi::{Calls, Described, Operation},
     store::Store,
     web::query,
 };
@@ -13,13 +17,15 @@ use axum::{
     body::Bytes,
     extract::{Query, State, rejection::QueryRejection},
     http::{StatusCode, Uri},
-    routing::{MethodRouter, get},
+    response::Response,
+    routing::get,
 };
 use redb::WriteTransaction;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc};
 use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What manages objects: a gateway or a server.
 #[async_trait]
@@ -27,6 +33,13 @@ pub(crate) trait Manages: Send + Sync + 'static {
     fn store(&self) -> &Store;
 
     fn changes(&self) -> &Changes;
+
+    fn log(&self) -> &Log;
+
+    /// Cancelled when it stops, so that what would go on for ever ends.
+    fn stopped(&self) -> &CancellationToken;
+
+    fn metrics(&self) -> Result<Metrics>;
 
     /// The user name that the holder of credentials logs in with, if the holder is there.
     fn user(txn: &WriteTransaction, holder: &str) -> Result<Option<String>>;
@@ -70,36 +83,113 @@ struct ChangeQuery {
     release: bool,
 }
 
-/// The calls on one object of this sort, whose settings are a `T`.
-pub(crate) fn object<A: Manages, T: Serialize + DeserializeOwned + 'static>(
-    sort: Sort,
-) -> MethodRouter<Arc<A>> {
+/// What [`ChangeQuery`] means in a PUT.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[allow(dead_code, reason = "it is there for its schema")]
+struct PutQuery {
+    /// Take over an object that carries another mark.
+    adopt: Option<bool>,
+}
+
+/// What [`ChangeQuery`] means in a DELETE.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[allow(dead_code, reason = "it is there for its schema")]
+struct DeleteQuery {
+    /// Only if the object carries this mark.
+    mark: Option<String>,
+    /// Delete nothing, and give an object with this mark back to whom it was adopted from.
+    release: Option<bool>,
+}
+
+/// What the management APIs of gateway and server have in common.
+pub(crate) fn router<A: Manages>() -> Described<Arc<A>> {
+    let objects = Operation::get("Everything that is managed").gives::<Vec<Managed<serde_json::Value>>>();
+    let log = Operation::get("Entries of the log").query::<LogQuery>().gives::<LogPage>();
+    let lines = Operation::get("New entries of the log, a line each").gives_as::<LogEntry>(following::LINES);
+    let numbers = Operation::get("Numbers for Prometheus").gives_plain("application/openmetrics-text");
+    Described::new()
+        .route("/objects", Calls::get(all::<A>, objects))
+        .route("/log", Calls::get(read_log::<A>, log))
+        .route("/log/stream", Calls::get(follow_log::<A>, lines))
+        .route("/metrics", Calls::get(metrics::<A>, numbers))
+}
+
+async fn metrics<A: Manages>(State(app): State<Arc<A>>) -> Result<Metrics> {
+    app.metrics()
+}
+
+async fn read_log<A: Manages>(
+    State(app): State<Arc<A>>,
+    options: Result<Query<LogQuery>, QueryRejection>,
+) -> Result<Json<LogPage>> {
+    let options = query(options)?;
+    let read = tokio::task::spawn_blocking(move || app.log().read(&options)).await;
+    read.map_err(|error| Error::store("cannot read the log").caused_by(error))?.map(Json)
+}
+
+async fn follow_log<A: Manages>(State(app): State<Arc<A>>) -> Result<Response> {
+    Ok(following::lines(app.log().follow()?, app.stopped().clone()))
+}
+
+/// The calls on one object of this sort, whose settings are put as a `T` and given as a `G`.
+pub(crate) fn object<A: Manages, T, G>(sort: Sort) -> Calls<Arc<A>>
+where
+    T: Serialize + DeserializeOwned + JsonSchema + 'static,
+    G: JsonSchema,
+{
     let Sort { kind, secret, put, delete } = sort;
-    get(show::<A>)
+    let methods = get(show::<A>)
         .put(async move |State(app): State<Arc<A>>, uri: Uri, options: ChangeOptions, body: Bytes| {
             check_name(kind.as_str(), name_of(uri.path()))?;
             let (object, _, adopt) = wanted::<T>(kind, options, &body, secret)?;
             change(app, &uri, move |txn, path| {
+                let before = objects::find(&txn.open_table(OBJECTS)?, path)?;
                 let object = put(txn, path, object, adopt)?;
-                Ok((Json(object.shown(path)), Ended::new()))
+                let turned = before.is_some_and(|before| protocol(&before) != protocol(&object));
+                let user = if turned { A::user(txn, path)? } else { None };
+                let ended = user.into_iter().map(|user| (user, None)).collect();
+                Ok((Json(object.shown(path)), ended))
             })
             .await
         })
         .delete(async move |State(app): State<Arc<A>>, uri: Uri, options: ChangeOptions| {
             let no_session = |_: &WriteTransaction, _: &str| Ok(Ended::new());
             remove(app, &uri, options, delete, no_session).await
-        })
+        });
+    Calls(methods, operations::<T, G>())
+}
+
+fn operations<T: JsonSchema, G: JsonSchema>() -> Vec<Operation> {
+    vec![
+        Operation::get("The object, without its secret").gives::<Managed<G>>(),
+        Operation::new("put", "Puts the object in place")
+            .query::<PutQuery>()
+            .takes::<Put<T>>()
+            .gives::<Managed<G>>(),
+        Operation::new("delete", "Deletes the object and everything below it").query::<DeleteQuery>(),
+    ]
+}
+
+/// The calls on the list of generations of a credential.
+pub(crate) fn credentials<A: Manages>() -> Calls<Arc<A>> {
+    Calls::get(generations::<A>, Operation::get("The generations there are").gives::<Vec<u64>>())
 }
 
 /// The calls on one generation of a credential.
-pub(crate) fn credential<A: Manages>() -> MethodRouter<Arc<A>> {
-    get(show::<A>)
+pub(crate) fn credential<A: Manages>() -> Calls<Arc<A>> {
+    let methods = get(show::<A>)
         .put(async |State(app): State<Arc<A>>, uri: Uri, options: ChangeOptions, body: Bytes| {
             generation(uri.path())?;
             let rule = Rule::Required(Kept::hash);
-            let (object, secret, adopt) = wanted::<Nothing>(Kind::Credential, options, &body, rule)?;
+            let (mut object, secret, adopt) = wanted::<Nothing>(Kind::Credential, options, &body, rule)?;
             change(app, &uri, move |txn, path| {
-                objects::get(&txn.open_table(OBJECTS)?, holder(path))?;
+                let holder = objects::get(&txn.open_table(OBJECTS)?, holder(path))?;
+                // Keys of DTLS are proved, not sent, so they have to be known here.
+                if protocol(&holder) == Some(DeviceProtocol::Coap) {
+                    object.secret = secret.as_ref().map(Kept::clear);
+                }
                 let shown = Json(object.clone().shown(path));
                 let previous = objects::put(txn, path, object, adopt)?;
                 let key = secret.as_ref().map_or(&[][..], |secret| secret.expose().as_bytes());
@@ -114,19 +204,18 @@ pub(crate) fn credential<A: Manages>() -> MethodRouter<Arc<A>> {
                 sessions::<A>(txn, path)
             };
             remove(app, &uri, options, delete, sessions::<A>).await
-        })
+        });
+    Calls(methods, operations::<Nothing, Nothing>())
 }
 
 /// Answers `GET /objects`.
-pub(crate) async fn all<A: Manages>(
-    State(app): State<Arc<A>>,
-) -> Result<Json<Vec<Managed<serde_json::Value>>>> {
+async fn all<A: Manages>(State(app): State<Arc<A>>) -> Result<Json<Vec<Managed<serde_json::Value>>>> {
     let all = app.store().read(|txn| objects::below(&txn.open_table(OBJECTS)?, ""))?;
     Ok(Json(all.into_iter().map(|(path, object)| object.shown(&path)).collect()))
 }
 
 /// Answers GET of the credentials of an object.
-pub(crate) async fn generations<A: Manages>(State(app): State<Arc<A>>, uri: Uri) -> Result<Json<Vec<u64>>> {
+async fn generations<A: Manages>(State(app): State<Arc<A>>, uri: Uri) -> Result<Json<Vec<u64>>> {
     app.store().read(|txn| {
         let objects = txn.open_table(OBJECTS)?;
         let path = path_of(&uri).trim_end_matches("/credentials");
@@ -216,6 +305,12 @@ fn path_of(uri: &Uri) -> &str {
 /// The path of whom a credential belongs to.
 fn holder(path: &str) -> &str {
     path.rsplit_once("/credentials/").map_or(path, |(holder, _)| holder)
+}
+
+/// The protocol of an object that is a device.
+fn protocol(object: &Object) -> Option<DeviceProtocol> {
+    let device = || object.settings::<Device>().ok();
+    (object.kind == Kind::Device).then(device).flatten().map(|device| device.protocol)
 }
 
 /// The number at the end of a credential's path, written the one way it is stored.

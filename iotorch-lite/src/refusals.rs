@@ -1,9 +1,9 @@
 //! Refused logins and requests, counted by user name for whoever looks for the reason.
 
-use crate::api::Refused;
+use crate::{access::Protocol, api::Refused, log::Log, metrics::Counters};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// User names come from strangers, so only so many are told apart; the others are counted under [`OTHERS`].
@@ -12,24 +12,38 @@ const NAME_LENGTH: usize = 128;
 const OTHERS: &str = "(others)";
 
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<BTreeMap<String, Refused>>);
+pub(crate) struct Refusals {
+    users: Mutex<BTreeMap<String, Refused>>,
+    counters: Arc<Counters>,
+    log: Option<Arc<Log>>,
+}
 
 impl Refusals {
-    pub(crate) fn login(&self, user: &str, reason: &str) {
-        self.count(user, reason, |refused| refused.logins += 1);
+    pub(crate) fn new(counters: Arc<Counters>, log: Arc<Log>) -> Self {
+        Self { users: Mutex::default(), counters, log: Some(log) }
     }
 
-    pub(crate) fn request(&self, user: &str, reason: &str) {
-        self.count(user, reason, |refused| refused.requests += 1);
+    pub(crate) fn login(&self, protocol: Protocol, user: &str, reason: &str) {
+        self.counters.refused_login(protocol);
+        self.count("refused-login", user, reason, |refused| refused.logins += 1);
+    }
+
+    pub(crate) fn request(&self, protocol: Protocol, user: &str, reason: &str) {
+        self.counters.refused_request(protocol);
+        self.count("refused-request", user, reason, |refused| refused.requests += 1);
     }
 
     pub(crate) fn all(&self) -> BTreeMap<String, Refused> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn count(&self, user: &str, reason: &str, add: fn(&mut Refused)) {
+    fn count(&self, event: &'static str, user: &str, reason: &str, add: fn(&mut Refused)) {
         tracing::info!(user, reason, "refused");
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = &self.log {
+            let what = event.trim_start_matches("refused-");
+            log.warning(event, user, format!("{what} of \"{}\" refused: {reason}", user.escape_debug()));
+        }
+        let mut refused = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let user: String = user.chars().take(NAME_LENGTH).collect();
         let known = refused.contains_key(&user) || refused.len() < NAMES;
         let entry = refused.entry(if known { user } else { OTHERS.to_owned() }).or_default();

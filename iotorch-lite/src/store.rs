@@ -1,19 +1,21 @@
 //! One embedded store with one writing thread. Changes that wait at the same time are committed together, so one
 //! flush to disk serves many of them.
 
-use crate::{Error, Result};
+use crate::{Error, Result, log::Log, metrics::commit_seconds};
+use prometheus_client::metrics::histogram::Histogram;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 use tokio::sync::{mpsc, oneshot};
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// The format of what is stored. A store of a newer format is refused.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// The most changes in one commit, and the most that may wait. Past it, writers wait for their turn.
 const GROUP: usize = 256;
@@ -22,7 +24,16 @@ type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 type Change = Box<dyn FnOnce(&WriteTransaction) -> (bool, Answer) + Send>;
 
 /// A handle to the store; [`Store::close`] releases the file.
-pub(crate) struct Store(RwLock<Option<Open>>);
+pub(crate) struct Store {
+    open: RwLock<Option<Open>>,
+    watched: Arc<Watched>,
+}
+
+/// What is seen of the writer's work.
+struct Watched {
+    commits: Histogram,
+    log: OnceLock<Arc<Log>>,
+}
 
 struct Open {
     database: Arc<Database>,
@@ -51,20 +62,32 @@ impl Store {
         setup(&txn)?;
         txn.commit()?;
         let database = Arc::new(database);
+        let watched = Arc::new(Watched { commits: commit_seconds(), log: OnceLock::new() });
         let (changes, waiting) = mpsc::channel(GROUP);
         let writer = thread::Builder::new()
             .name("iotorch-lite-store".to_owned())
             .spawn({
-                let database = Arc::clone(&database);
-                move || write_groups(&database, waiting)
+                let (database, watched) = (Arc::clone(&database), Arc::clone(&watched));
+                move || write_groups(&database, waiting, &watched)
             })
             .map_err(|error| Error::store("cannot start the store's thread").caused_by(error))?;
-        Ok(Self(RwLock::new(Some(Open { database, changes, writer }))))
+        Ok(Self { open: RwLock::new(Some(Open { database, changes, writer })), watched })
+    }
+
+    /// Lets the log know of failures from now on.
+    pub(crate) fn report_to(&self, log: Arc<Log>) {
+        // There is one log for a store.
+        let _ = self.watched.log.set(log);
+    }
+
+    /// How long commits took, in seconds.
+    pub(crate) fn commits(&self) -> &Histogram {
+        &self.watched.commits
     }
 
     /// Reads in one consistent view.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
-        let database = self.open(|open| Arc::clone(&open.database))?;
+        let database = self.handle(|open| Arc::clone(&open.database))?;
         work(&database.begin_read()?)
     }
 
@@ -76,7 +99,7 @@ impl Store {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let changes = self.open(|open| open.changes.clone())?;
+        let changes = self.handle(|open| open.changes.clone())?;
         let (sender, answer) = oneshot::channel();
         let change: Change = Box::new(move |txn| {
             let result = work(txn);
@@ -98,7 +121,7 @@ impl Store {
 
     /// Waits for the changes under way and releases the file.
     pub(crate) async fn close(&self) {
-        let open = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Open { database, changes, writer }) = open {
             drop(changes);
             // A panic of the writer has been reported by the panic hook and answered to every caller.
@@ -107,8 +130,8 @@ impl Store {
         }
     }
 
-    fn open<T>(&self, pick: impl FnOnce(&Open) -> T) -> Result<T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(pick).ok_or_else(closed)
+    fn handle<T>(&self, pick: impl FnOnce(&Open) -> T) -> Result<T> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(pick).ok_or_else(closed)
     }
 }
 
@@ -116,13 +139,18 @@ fn closed() -> Error {
     Error::store("the store is closed")
 }
 
-fn write_groups(database: &Database, mut waiting: mpsc::Receiver<Change>) {
+fn write_groups(database: &Database, mut waiting: mpsc::Receiver<Change>, watched: &Watched) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
         let mut answers = Vec::with_capacity(group.len());
+        let begun = Instant::now();
         let committed = commit(database, group.drain(..), &mut answers);
+        watched.commits.observe(begun.elapsed().as_secs_f64());
         if let Err(error) = &committed {
             tracing::error!(%error, "a commit to the store failed");
+            if let Some(log) = watched.log.get() {
+                log.error("store", "", format!("cannot commit to the store: {error}"));
+            }
         }
         for answer in answers {
             answer(committed.clone());
@@ -198,6 +226,6 @@ mod tests {
             txn.open_table(META)?.insert("format", FORMAT + 1)?;
             Ok(())
         });
-        assert_eq!(newer.unwrap_err().to_string(), "the store has format 2, newer than 1");
+        assert_eq!(newer.unwrap_err().to_string(), "the store has format 3, newer than 2");
     }
 }

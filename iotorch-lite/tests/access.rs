@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use iotorch_lite::{
     Gateway,
-    api::{Device, Nothing},
+    api::{Device, DeviceProtocol, Nothing},
     client::GatewayClient,
 };
 
@@ -111,6 +111,21 @@ async fn a_password_is_changed_without_a_gap_and_the_old_one_ends_its_sessions()
 }
 
 #[tokio::test]
+async fn a_device_that_shall_speak_another_protocol_is_disconnected_and_refused() {
+    let (_dir, gateway, client) = gateway_with(&["d1"]).await;
+    let mut device = Mqtt::device(&gateway, "d1").await;
+    let settings = |protocol| put(Device { profile: "sensor".to_owned(), protocol });
+    client.put_device("d1", &settings(DeviceProtocol::Mqtt), false).await.unwrap();
+    device.publish("devices/d1/count", "1").await.unwrap();
+    client.put_device("d1", &settings(DeviceProtocol::Coap), false).await.unwrap();
+    device.disconnected().await;
+    assert!(Mqtt::connect(gateway.mqtt_address(), "d1", "d1", PASSWORD).await.is_err());
+    let refused = &client.status().await.unwrap().refused["d1"];
+    assert_eq!(refused.last_reason, "the device speaks coap, not mqtt");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_removed_device_is_disconnected_and_forgotten() {
     let (_dir, gateway, client) = gateway_with(&["d1", "d10"]).await;
     let (mut first, other) = (Mqtt::device(&gateway, "d1").await, Mqtt::device(&gateway, "d10").await);
@@ -121,7 +136,14 @@ async fn a_removed_device_is_disconnected_and_forgotten() {
     assert!(Mqtt::connect(gateway.mqtt_address(), "d1", "d1", PASSWORD).await.is_err());
     other.publish("devices/d10/count", "2").await.unwrap();
 
-    client.put_device("d1", &put(Device { profile: "sensor".to_owned() }), false).await.unwrap();
+    client
+        .put_device(
+            "d1",
+            &put(Device { profile: "sensor".to_owned(), protocol: DeviceProtocol::Mqtt }),
+            false,
+        )
+        .await
+        .unwrap();
     assert!(client.credentials("d1").await.unwrap().is_empty());
     let status = client.status().await.unwrap();
     assert_eq!((status.devices["d1"].accepted, status.devices["d10"].accepted), (0, 2));

@@ -6,10 +6,11 @@ mod common;
 use common::{eventually, world::*};
 use iotorch_core::{
     Driver, ErrorKind, Health, Observed, Target, Verdict,
+    model::DeviceProtocol,
     resource::{
-        Application, ApplicationInputs, Change, Device, DeviceInputs, Endpoint, Export, ExportInputs,
-        ExportSpec, ExportTarget, Job, Outputs, Ownership, Profile, ProfileOutputs, ProfileSpec, Role, Spec,
-        Tenant, TenantSpec, Work,
+        Application, ApplicationInputs, Change, Device, DeviceInputs, DeviceSpec, Endpoint, Export,
+        ExportInputs, ExportSpec, ExportTarget, Job, Outputs, Ownership, Profile, ProfileOutputs,
+        ProfileSpec, Role, Spec, Tenant, TenantSpec, Work,
     },
 };
 use iotorch_lite::{
@@ -128,7 +129,7 @@ async fn objects_of_others_are_named_left_alone_adopted_and_given_back() {
     let foreign = |mark: &str| Put {
         mark: mark.to_owned(),
         spec: serde_json::Value::Null,
-        settings: api::Device { profile: "sensor".to_owned() },
+        settings: api::Device { profile: "sensor".to_owned(), protocol: api::DeviceProtocol::Mqtt },
         secret: None,
     };
     client.put_device("d2", &foreign("other/greenhouse/edge-1/space/gw/app/device/d2"), false).await.unwrap();
@@ -358,6 +359,30 @@ async fn a_gateway_exports_to_a_plain_broker_that_asks_for_nothing() {
     world.host.stop().await;
     shutdown.shutdown();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_device_is_told_where_its_protocol_is_spoken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path()).await;
+    world.build().await;
+    let application = world.application(&gateway());
+    let Outputs::Profile(profile) = world.outputs(&gateway().profile(&name("sensor"))).clone() else {
+        panic!()
+    };
+    for protocol in [DeviceProtocol::Mqtt, DeviceProtocol::Http, DeviceProtocol::Coap] {
+        let inputs = DeviceInputs { application: application.clone(), profile: profile.clone() };
+        let (text, spec) =
+            (protocol.to_string(), DeviceSpec { protocol, ..device_spec(&protocol.to_string()) });
+        let Outputs::Device(made) = world.make::<Device>(&device(&text), spec, inputs).await else {
+            panic!()
+        };
+        assert_eq!(made.endpoint.as_ref(), Some(&application.endpoints[&text]), "{text}");
+    }
+    let speaks_tls = |name| matches!(&application.endpoints[name], Endpoint::Net(address) if address.tls);
+    assert_eq!(["mqtt", "http", "coap", "management"].map(speaks_tls), [false, false, true, false]);
+    assert_eq!(world.differences().await, [""; 0]);
+    world.host.stop().await;
 }
 
 #[tokio::test]

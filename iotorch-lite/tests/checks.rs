@@ -115,8 +115,39 @@ fn what_gateways_and_servers_cannot_do_is_refused() {
             set(Role::Gateway, serde_json::json!({ "mqttPort": 1883, "managementPort": 1883 })),
         ),
         (
-            "server with an outbox",
-            set(Role::Server, serde_json::json!({ "outboxLimit": 10, "packetLimit": 2048 })),
+            "server with an outbox, CoAP, and nothing to keep",
+            set(
+                Role::Server,
+                serde_json::json!({ "outboxLimit": 10, "packetLimit": 2048, "coapPort": 5684, "retention": "0s", "storedLimit": "0B" }),
+            ),
+        ),
+        ("gateway with retention", set(Role::Gateway, serde_json::json!({ "retention": "30d" }))),
+        (
+            "gateway with the ports of MQTT and HTTP swapped with those of CoAP",
+            set(Role::Gateway, serde_json::json!({ "mqttPort": 5684, "httpPort": 5683, "coapPort": 5684 })),
+        ),
+        (
+            "gateway beyond this host in clear",
+            set(Role::Gateway, serde_json::json!({ "listen": "0.0.0.0", "managementListen": "::" })),
+        ),
+        (
+            "gateway beyond this host in clear, in as many words",
+            set(
+                Role::Gateway,
+                serde_json::json!({ "listen": "0.0.0.0", "managementListen": "::", "insecure": true }),
+            ),
+        ),
+        (
+            "server with everything",
+            set(
+                Role::Server,
+                serde_json::json!({
+                    "mqttPort": 8883, "httpPort": 8443, "managementPort": 9443, "listen": "192.0.2.1",
+                    "managementListen": "192.0.2.1", "tls": { "certificate": "a.pem", "key": "a.key" },
+                    "trust": "authority.pem", "packetLimit": 65536, "connectionLimit": 10, "rateLimit": 5,
+                    "storedLimit": "2GiB", "retention": "30d",
+                }),
+            ),
         ),
         (
             "external gateway",
@@ -131,7 +162,15 @@ fn what_gateways_and_servers_cannot_do_is_refused() {
                 spec.settings = settings(serde_json::json!({ "mqttPort": 1883 }));
             }),
         ),
+        (
+            "external gateway with TLS of a private authority",
+            application(Role::Gateway, |spec| {
+                spec.external = external(&[("management", true), ("mqtt", true), ("coap", true)]);
+                spec.settings = settings(serde_json::json!({ "trust": "authority.pem" }));
+            }),
+        ),
         ("device", device(&|_| {})),
+        ("device that speaks HTTP", device(&|spec| spec.protocol = DeviceProtocol::Http)),
         ("device that speaks CoAP", device(&|spec| spec.protocol = DeviceProtocol::Coap)),
         (
             "device with settings",
@@ -209,10 +248,13 @@ fn what_cannot_become_another_thing_is_replaced_and_the_rest_changed_in_place() 
 fn a_fixed_port_is_claimed_so_that_no_two_get_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut spec = workload_spec("gw", Role::Gateway);
-    spec.settings = settings(serde_json::json!({ "mqttPort": 1883 }));
+    spec.settings = settings(serde_json::json!({
+        "mqttPort": 1883, "httpPort": 8080, "coapPort": 5684, "managementPort": 8081, "listen": "::1",
+    }));
     let claims = local(dir.path()).claims(&spec.into());
-    let expected = Claim { resource: "port 127.0.0.1:1883".to_owned(), amount: 1, capacity: 1 };
-    assert_eq!(claims, [expected]);
+    let expected = |resource: &str| Claim { resource: resource.to_owned(), amount: 1, capacity: 1 };
+    let all = ["port 127.0.0.1:8081", "port [::1]:1883", "port [::1]:8080", "UDP port [::1]:5684"];
+    assert_eq!(claims, all.map(expected));
 }
 
 #[tokio::test]

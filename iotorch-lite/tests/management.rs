@@ -5,14 +5,14 @@ mod common;
 
 use common::*;
 use iotorch_lite::{
-    ErrorKind, Gateway, GatewayConfig, Secret, Server, ServerConfig,
-    api::{Attachment, Device, Kind, MessageQuery, Nothing, Put},
+    ErrorKind, Gateway, GatewayConfig, Ports, Secret, Server, ServerConfig,
+    api::{Attachment, Device, DeviceProtocol, Kind, MessageQuery, Nothing, Put},
     client::{Error, GatewayClient, ServerClient},
 };
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
 fn device() -> Put<Device> {
-    put(Device { profile: "sensor".to_owned() })
+    put(Device { profile: "sensor".to_owned(), protocol: DeviceProtocol::Mqtt })
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn every_call_but_health_needs_the_token() {
     assert!(matches!(stranger.objects().await, Err(Error::Refused)));
     assert!(matches!(stranger.status().await, Err(Error::Refused)));
     assert!(matches!(stranger.delete("devices/d1", None).await, Err(Error::Refused)));
-    let bare = reqwest::Client::builder().no_proxy().build().unwrap();
+    let bare = plain_http();
     for path in ["objects", "nothing/here", "health/x"] {
         let answer = bare.get(format!("{url}/{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 401, "{path}");
@@ -123,9 +123,9 @@ async fn wrong_requests_say_what_is_wrong_with_them() {
     let attachment = attach(&at_server).await;
     let query = MessageQuery { limit: Some(0), ..MessageQuery::default() };
     let messages = at_server.messages("acme", &attachment.channel, &query).await;
-    assert_eq!(invalid(messages.unwrap_err()), "the limit must be 1 to 1000");
+    assert_eq!(invalid(messages.unwrap_err()), "limit: use 1 to 1000");
 
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = plain_http();
     let url = format!("{}/devices/d1/credentials/3", at_gateway.base_url());
     for (body, message) in [
         (r#"{"mark":"m","settings":{},"secret":"hush-hush"#, "the body is not JSON at line 1"),
@@ -207,16 +207,15 @@ async fn a_taken_port_and_a_taken_directory_are_clear_errors() {
     assert_eq!(second.kind(), ErrorKind::Taken);
     assert!(second.to_string().starts_with("cannot open store \""), "{second}");
 
-    for address in [gateway.mqtt_address(), gateway.management_address()] {
+    let (mqtt, http, management) =
+        (gateway.mqtt_address(), gateway.http_address(), gateway.management_address());
+    for (address, ports) in [
+        (mqtt, Ports::builder().mqtt(mqtt.port()).build()),
+        (http, Ports::builder().http(http.port()).build()),
+        (management, Ports::builder().management(management.port()).build()),
+    ] {
         let other = tempfile::tempdir().unwrap();
-        let mqtt = if address == gateway.mqtt_address() { address.port() } else { 0 };
-        let management = if mqtt == 0 { address.port() } else { 0 };
-        let taken = ServerConfig::builder()
-            .data_dir(other.path())
-            .admin_token(admin())
-            .mqtt_port(mqtt)
-            .management_port(management)
-            .build();
+        let taken = ServerConfig::builder().data_dir(other.path()).admin_token(admin()).ports(ports).build();
         let error = Server::start(taken).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string()),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use common::world::*;
 use iotorch_core::{
     Driver, Result, Target,
-    model::{DeviceProtocol, Labels, Settings, Sink, SinkKind},
+    model::{Labels, Settings, Sink, SinkKind},
     resource::{
         ApplicationSpec, AttachmentSpec, CredentialSpec, DeviceSpec, ExportSpec, ExportTarget, NetAddress,
         Outputs, ProfileSpec, ResourceId, Role, SpaceSpec, TenantSpec, WorkloadSpec,
@@ -203,7 +203,7 @@ impl Subject for Lite {
                 .using([gateway().profile(&name("sensor"))])
                 .updated_to(DeviceSpec { labels: Labels::new(), ..spec.clone() })
                 .refused_as(DeviceSpec { profile: "absent".to_owned(), ..spec.clone() })
-                .faulty_as(DeviceSpec { protocol: DeviceProtocol::Coap, ..spec })
+                .faulty_as(DeviceSpec { settings: settings(serde_json::json!({ "interval": "1s" })), ..spec })
         };
         let sink = |kind, topic: &str| {
             let endpoint = NetAddress { host: "127.0.0.1".to_owned(), port: 9, tls: false };

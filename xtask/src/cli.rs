@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::dist::Machine;
+
 const ABOUT: &str = "\
 Everything a developer of iotorch does.
 
@@ -22,7 +24,8 @@ while another clone uses the shared one. CARGO_BUILD_BUILD_DIR or CARGO_TARGET_D
         cargo xtask test -p iotorch-core      the tests of one crate\n  \
         cargo xtask check                     what must hold before a change is merged\n  \
         cargo xtask bench plan --json         one benchmark, a JSON object a line\n  \
-        cargo xtask schema                    bring docs/schema up to date"
+        cargo xtask schema                    bring docs/schema and docs/reference.md up to date\n  \
+        cargo xtask dist                      what is handed out, in target/dist"
 )]
 pub(crate) struct Cli {
     /// Build in this clone's own target folder instead of the one all clones share
@@ -60,15 +63,26 @@ pub(crate) enum Task {
         cargo xtask bench plan --json     {\"bench\",\"metric\",\"value\",\"unit\",\"goal\",\"met\"}, one object a line")]
     Bench(BenchOptions),
 
-    /// Generate docs/schema from the Rust types
+    /// Generate docs/schema and docs/reference.md from the Rust types
     #[command(after_help = "Examples:\n  \
-        cargo xtask schema            write docs/schema/*.json\n  \
+        cargo xtask schema            write docs/schema/*.json and docs/reference.md\n  \
         cargo xtask schema --check    fail, naming each file that is not current")]
     Schema {
         /// Write nothing; fail if a file is not current
         #[arg(long)]
         check: bool,
     },
+
+    /// Build what is handed out: static programs in archives, with checksums and bills of materials
+    #[command(
+        after_help = "Each program is tried before it is packed, one for another machine under an emulator: it \
+        checks the examples, brings them up, has a reading stored, and takes them away again. It is refused past 25 MB, or \
+        if it is not static. Compilers and the emulator are installed where that is possible (rustup; root, apt-get).\n\n\
+        All files bear the time of the commit, or SOURCE_DATE_EPOCH.\n\nExamples:\n  \
+        cargo xtask dist                     all machines, into target/dist; takes minutes\n  \
+        cargo xtask dist --target aarch64    one of them"
+    )]
+    Dist(DistOptions),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +105,13 @@ pub(crate) struct BenchOptions {
     /// Print each measurement as one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DistOptions {
+    /// Only for this machine (may be repeated)
+    #[arg(long = "target", value_name = "MACHINE")]
+    pub(crate) targets: Vec<Machine>,
 }
 
 #[cfg(test)]

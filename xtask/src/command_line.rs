@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -58,6 +59,20 @@ impl CommandLine {
     pub(crate) fn answers(&mut self) -> bool {
         let quiet = self.0.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         quiet.status().is_ok_and(|status| status.success())
+    }
+
+    /// What it prints on standard output if it exits with zero, hiding the rest: for questions, not for work.
+    pub(crate) fn answer(mut self) -> Option<String> {
+        let output = self.0.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts it with all its output going to a file.
+    pub(crate) fn spawn(mut self, output: File) -> Result<Child, Failure> {
+        terminal::about_to_run(&self);
+        let copy = output.try_clone().map_err(|error| self.not_started(error))?;
+        let child = self.0.stdin(Stdio::null()).stdout(copy).stderr(output).spawn();
+        child.map_err(|error| self.not_started(error))
     }
 
     /// Runs it and gives what it printed on standard output.

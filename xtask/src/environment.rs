@@ -29,6 +29,19 @@ pub(crate) fn cache_folder() -> Result<PathBuf, Failure> {
     })
 }
 
+/// The time that what is generated is to bear (`SOURCE_DATE_EPOCH`), if the caller chose one.
+pub(crate) fn source_date() -> Option<String> {
+    env::var("SOURCE_DATE_EPOCH").ok()
+}
+
+/// Where cargo keeps the sources of dependencies (The Cargo Book, "Environment Variables": `CARGO_HOME`).
+pub(crate) fn cargo_folder() -> Result<PathBuf, Failure> {
+    let chosen = env::var_os("CARGO_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    chosen.or_else(|| env::home_dir().map(|home| home.join(".cargo"))).ok_or_else(|| {
+        Failure::new("cannot find cargo's folder: no home folder is known").with_help("set CARGO_HOME")
+    })
+}
+
 /// Where a program lies on the search path, if it does.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

@@ -8,6 +8,7 @@ mod build_dir;
 mod check;
 mod cli;
 mod command_line;
+mod dist;
 mod environment;
 mod failure;
 mod schema;
@@ -42,6 +43,7 @@ fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
         Task::Check => check::run(&build).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(&build, options),
         Task::Bench(options) => bench::run(&build, options).map(|()| ExitCode::SUCCESS),
+        Task::Dist(options) => dist::run(options).map(|()| ExitCode::SUCCESS),
         Task::Schema { check: true } => schema::check(&build).map(|()| ExitCode::SUCCESS),
         Task::Schema { check: false } => schema::generate(&build).map(|()| ExitCode::SUCCESS),
     }

@@ -1,21 +1,25 @@
-//! The real systems that tests run against, and how they come onto this machine.
+//! The systems that tests and releases need beside Rust, and how they come onto this machine.
 
 use crate::command_line::CommandLine;
 use crate::environment;
 use crate::failure::Failure;
 use crate::terminal;
 
-/// A system as tests name it in `IOTORCH_REQUIRE`.
+/// A system that is there if a program is.
 #[derive(Debug)]
-struct System {
-    name: &'static str,
+pub(crate) struct System {
+    /// What it is called; tests name it so in `IOTORCH_REQUIRE`.
+    pub(crate) name: &'static str,
     /// The program whose presence tells that the system is there.
-    program: &'static str,
-    debian_package: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) debian_packages: &'static [&'static str],
 }
 
-const SYSTEMS: &[System] =
-    &[System { name: "mosquitto", program: "mosquitto_pub", debian_package: "mosquitto-clients" }];
+/// The real systems that tests run against.
+const SYSTEMS: &[System] = &[
+    System { name: "mosquitto", program: "mosquitto_pub", debian_packages: &["mosquitto-clients"] },
+    System { name: "libcoap", program: "coap-client-openssl", debian_packages: &["libcoap3-bin"] },
+];
 
 /// Installs what is missing and gives the value of `IOTORCH_REQUIRE` under which tests fail, not skip, when a system is
 /// absent: the caller's own value, otherwise every system known here.
@@ -26,24 +30,48 @@ const SYSTEMS: &[System] =
 pub(crate) fn provide() -> Result<String, Failure> {
     let required = environment::required_systems()
         .unwrap_or_else(|| SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>().join(","));
-    let mut missing = absent();
-    if !missing.is_empty() && can_install() {
-        install(&missing)?;
-        missing = absent();
-    }
+    let missing = install_missing(SYSTEMS)?;
     let (needed, optional): (Vec<_>, Vec<_>) =
         missing.into_iter().partition(|system| is_named(&required, system.name));
     for system in optional {
         terminal::warning(&format!(
             "\"{}\" is absent, so its tests are ignored; the Debian package \"{}\" brings it",
-            system.name, system.debian_package
+            system.name,
+            system.debian_packages.join("\" or \"")
         ));
     }
-    if needed.is_empty() { Ok(required) } else { Err(cannot_provide(&needed)) }
+    if needed.is_empty() {
+        return Ok(required);
+    }
+    Err(cannot_find(&needed).with_help(format!(
+        "{}, or set IOTORCH_REQUIRE to the systems that must be there, separated by commas (empty: none), to have the \
+         tests of others ignored",
+        how_to_install(&needed)
+    )))
 }
 
-fn absent() -> Vec<&'static System> {
-    SYSTEMS.iter().filter(|system| environment::find_program(system.program).is_none()).collect()
+/// Installs what is missing of systems that must be there.
+///
+/// # Errors
+///
+/// A system is absent and cannot be installed.
+pub(crate) fn require(systems: &[System]) -> Result<(), Failure> {
+    let missing = install_missing(systems)?;
+    if missing.is_empty() { Ok(()) } else { Err(cannot_find(&missing).with_help(how_to_install(&missing))) }
+}
+
+/// Installs what is missing where that is possible, and gives what is missing still.
+fn install_missing(systems: &[System]) -> Result<Vec<&System>, Failure> {
+    let missing = absent(systems);
+    if missing.is_empty() || !can_install() {
+        return Ok(missing);
+    }
+    install(&missing)?;
+    Ok(absent(systems))
+}
+
+fn absent(systems: &[System]) -> Vec<&System> {
+    systems.iter().filter(|system| environment::find_program(system.program).is_none()).collect()
 }
 
 fn is_named(required: &str, name: &str) -> bool {
@@ -60,22 +88,22 @@ fn install(missing: &[&System]) -> Result<(), Failure> {
     CommandLine::new("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-        .args(missing.iter().map(|system| system.debian_package))
+        .args(missing.iter().flat_map(|system| system.debian_packages))
         .run()
 }
 
-fn cannot_provide(needed: &[&System]) -> Failure {
+fn cannot_find(needed: &[&System]) -> Failure {
     let list = |word: fn(&System) -> &str| needed.iter().map(|system| word(system)).collect::<Vec<_>>();
     Failure::new(format!(
         "cannot find the system {}: no program {} on the search path",
         quoted(&list(|system| system.name)),
         quoted(&list(|system| system.program))
     ))
-    .with_help(format!(
-        "install it (on Debian or Ubuntu: sudo apt-get install {}), or set IOTORCH_REQUIRE to the systems that must be \
-         there, separated by commas (empty: none), to have the tests of others ignored",
-        list(|system| system.debian_package).join(" ")
-    ))
+}
+
+fn how_to_install(needed: &[&System]) -> String {
+    let packages: Vec<&str> = needed.iter().flat_map(|system| system.debian_packages).copied().collect();
+    format!("install it (on Debian or Ubuntu: sudo apt-get install {})", packages.join(" "))
 }
 
 fn quoted(words: &[&str]) -> String {
@@ -95,12 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_cannot_be_installed_is_named_with_its_package() {
-        let failure = cannot_provide(&[&SYSTEMS[0]]);
+    fn a_system_that_is_not_there_is_named_with_its_package() {
+        let system = System { name: "broker", program: "no-such-program", debian_packages: &["a", "b"] };
+        assert_eq!(absent(std::slice::from_ref(&system)).len(), 1);
         assert_eq!(
-            failure.to_string(),
-            "cannot find the system \"mosquitto\": no program \"mosquitto_pub\" on the search path"
+            cannot_find(&[&system]).to_string(),
+            "cannot find the system \"broker\": no program \"no-such-program\" on the search path"
         );
-        assert!(failure.help().unwrap().contains("sudo apt-get install mosquitto-clients"));
+        assert_eq!(how_to_install(&[&system]), "install it (on Debian or Ubuntu: sudo apt-get install a b)");
     }
 }

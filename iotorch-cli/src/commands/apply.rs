@@ -42,7 +42,7 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     files: Files,
     /// A plan that `iotorch plan --out` has saved; refused when what it was computed from has moved
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "allow_replace"], required_unless_present_any = ["file", "slices"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "allow_replace"])]
     plan: Option<PathBuf>,
     /// Remove and make again what cannot be changed in place
     #[arg(long)]
@@ -104,6 +104,9 @@ pub(crate) async fn exec(args: ApplyArgs, setting: &Setting) -> Result<Exit> {
             apply(session, setting, plan, args.policy, Some(again)).await
         })
         .await;
+    }
+    if args.slices.is_empty() {
+        args.files.require()?;
     }
     let documents = args.files.read()?;
     let slices: String = args.slices.iter().map(|slice| format!(" {slice}")).collect();
@@ -170,7 +173,7 @@ fn stranded(plan: &Plan) -> Option<&ResourceId> {
 }
 
 fn unhosted(plan: &Plan, stranded: &ResourceId, again: Option<&str>) -> Error {
-    let files = again.and_then(|again| again.split_once(" -f ")).map_or("FILE", |(_, files)| files);
+    let files = again.and_then(|again| again.split_once(" -f ")).map(|(_, files)| files);
     let slices: Vec<&str> = plan.slices.iter().map(|slice| slice.slice.as_str()).collect();
     Error::new(
         ErrorKind::Unavailable,
@@ -180,9 +183,12 @@ fn unhosted(plan: &Plan, stranded: &ResourceId, again: Option<&str>) -> Error {
             stranded.place(),
         ),
     )
-    .with_help(format!(
-        "start it, and leave it running:  iotorch run -f {files}\nit applies these documents by itself; further ones go through it with iotorch apply"
-    ))
+    .with_help(match files {
+        Some(files) => format!(
+            "start it, and leave it running:  iotorch run -f {files}\nit applies these documents by itself; further ones go through it with iotorch apply"
+        ),
+        None => "start it, and leave it running:  iotorch run\nthen type this command again in another terminal".into(),
+    })
 }
 
 fn read_plan(path: &std::path::Path) -> Result<Plan> {

@@ -4,6 +4,7 @@ use clap::Args;
 use iotorch_core::{
     Error, ErrorKind, Intent,
     model::{InfrastructureName, SliceName},
+    plan::Plan,
 };
 
 use super::{
@@ -15,7 +16,7 @@ use crate::{
     exit::Exit,
     failure::Result,
     input::Files,
-    installation::{self, Purpose},
+    installation::{self, Purpose, Session},
     render,
 };
 
@@ -36,13 +37,26 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     files: Files,
     /// An infrastructure to remove from the installation; may be repeated
-    #[arg(long = "infrastructure", value_name = "NAME")]
+    #[arg(long = "infrastructure", value_name = "INFRASTRUCTURE")]
     infrastructures: Vec<InfrastructureName>,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
     policy: Policy,
+}
+
+impl DeleteArgs {
+    /// One slice.
+    pub(crate) fn of_slice(slice: SliceName, yes: bool, policy: Policy) -> Self {
+        Self { slices: vec![slice], files: Files::default(), infrastructures: Vec::new(), yes, policy }
+    }
+
+    /// One infrastructure.
+    pub(crate) fn of_infrastructure(infrastructure: InfrastructureName, yes: bool) -> Self {
+        let infrastructures = vec![infrastructure];
+        Self { slices: Vec::new(), files: Files::default(), infrastructures, yes, policy: Policy::default() }
+    }
 }
 
 pub(crate) async fn exec(args: DeleteArgs, setting: &Setting) -> Result<Exit> {
@@ -78,14 +92,25 @@ pub(crate) async fn exec(args: DeleteArgs, setting: &Setting) -> Result<Exit> {
         intent.delete.sort();
         intent.delete.dedup();
         let plan = orchestrator.plan(&intent).await?;
-        if setting.can_ask && !args.yes && !plan.is_empty() {
-            setting.screen.complain(render::plan::plan(&plan, setting.screen.err));
-            if !ask("Delete all this?")? {
-                setting.screen.complain("nothing was deleted");
-                return Ok(Exit::Interrupted);
-            }
-        }
-        apply(session, setting, plan, args.policy, None).await
+        confirm(session, setting, plan, args.yes, args.policy).await
     })
     .await
+}
+
+/// Applies a plan that deletes something, once a person who can be asked has said yes.
+pub(crate) async fn confirm(
+    session: &Session,
+    setting: &Setting,
+    plan: Plan,
+    yes: bool,
+    policy: Policy,
+) -> Result<Exit> {
+    if setting.can_ask && !yes && !plan.is_empty() {
+        setting.screen.complain(render::plan::plan(&plan, setting.screen.err));
+        if !ask("Delete all this?")? {
+            setting.screen.complain("nothing was deleted");
+            return Ok(Exit::Interrupted);
+        }
+    }
+    apply(session, setting, plan, policy, None).await
 }

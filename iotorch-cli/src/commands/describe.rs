@@ -9,6 +9,7 @@ use crate::{
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
+    management,
     readings::{Message, Readers},
     render::{
         self,
@@ -22,7 +23,8 @@ const RUNS: usize = 5;
 
 /// Show all that is known of a slice
 ///
-/// The tree of its resources with their conditions and endpoints, the last readings, and the last runs.
+/// The tree of its resources with their conditions and endpoints, the last readings, what its gateways and servers have refused, and
+/// the last runs.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch describe greenhouse
@@ -44,6 +46,7 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
         let filter = RunFilter { slice: Some(args.slice), limit: Some(RUNS), ..RunFilter::default() };
         let runs = orchestrator.runs(&filter).await?;
         let last = last_readings(session, &status).await;
+        let refused = management::refusals(session, &status).await;
         match setting.screen.format() {
             Format::Table => {
                 let now = Timestamp::now();
@@ -51,12 +54,14 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
                     Ok(last) => render::messages::last_readings(last, now),
                     Err(error) => error.to_cause().to_string(),
                 };
-                let shown = Description { status: &status, readings: &readings, runs: &runs };
+                let shown =
+                    Description { status: &status, readings: &readings, refused: &refused, runs: &runs };
                 setting.screen.result(describe(&shown, now, &TimeZone::system(), setting.screen.out))
             }
             Format::Json | Format::Yaml => setting.screen.data(&serde_json::json!({
                 "status": status,
                 "readings": last.unwrap_or_default(),
+                "refused": refused,
                 "runs": runs,
             })),
         }
@@ -71,7 +76,7 @@ async fn last_readings(
     status: &iotorch_core::status::SliceStatus,
 ) -> iotorch_core::Result<Vec<Message>> {
     let mut last = Vec::new();
-    for channel in Readers::new(session.secrets()).channels(status).await? {
+    for channel in Readers::new(session).channels(status).await? {
         last.extend(channel.last(&channel.stats().await?));
     }
     Ok(last)

@@ -33,19 +33,41 @@ pub(crate) struct GetArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Slices
-    #[command(visible_alias = "slice")]
+    #[command(
+        visible_alias = "slice",
+        after_long_help = "Examples:
+  iotorch get slices
+  iotorch get slices greenhouse > greenhouse.yaml"
+    )]
     Slices {
         /// Only these
         #[arg(value_name = "SLICE")]
         names: Vec<SliceName>,
     },
     /// Infrastructures
-    #[command(visible_alias = "infrastructure")]
+    #[command(
+        visible_alias = "infrastructure",
+        after_long_help = "Examples:
+  iotorch get infrastructures
+  iotorch get infrastructures edge-1 > edge-1.yaml"
+    )]
     Infrastructures {
         /// Only these
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "INFRASTRUCTURE")]
         names: Vec<InfrastructureName>,
     },
+}
+
+impl GetArgs {
+    /// These slices, or all of them.
+    pub(crate) const fn of_slices(names: Vec<SliceName>) -> Self {
+        Self { what: What::Slices { names } }
+    }
+
+    /// These infrastructures, or all of them.
+    pub(crate) const fn of_infrastructures(names: Vec<InfrastructureName>) -> Self {
+        Self { what: What::Infrastructures { names } }
+    }
 }
 
 pub(crate) async fn exec(args: GetArgs, setting: &Setting) -> Result<Exit> {

@@ -1,27 +1,32 @@
 //! `iotorch messages`
 
-use std::time::Duration;
+use std::{collections::HashSet, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use futures::{StreamExt, stream, stream::BoxStream};
 use iotorch_core::{
     Error, ErrorKind,
     model::{PartName, SliceName, TimeSpan},
 };
-use iotorch_lite::api::MessageQuery;
-use jiff::{Timestamp, tz::TimeZone};
+use iotorch_lite::api::{self, Followed, Interval, MessageQuery, Order};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
     cli::Setting,
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
-    readings::{Message, Readers},
+    interrupt,
+    readings::{Channel, Message, Readers},
     render,
     screen::Format,
 };
 
-/// The most messages that a server gives at once.
-const MOST: u16 = 1000;
+/// How many messages are shown where nobody says how many.
+const SHOWN: usize = 20;
+
+/// The pause before a server that went is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Read what a slice's servers have stored
 ///
@@ -30,8 +35,11 @@ const MOST: u16 = 1000;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch messages greenhouse
-  iotorch messages greenhouse --device bench-1 --since 5min
-  iotorch messages greenhouse --name bench-1:temperature --limit 1 --output json")]
+  iotorch messages greenhouse --device bench-1 --from 5min
+  iotorch messages greenhouse --name bench-1:temperature --limit 1 --output json
+  iotorch messages greenhouse --follow                                as they arrive, until Ctrl-C
+  iotorch messages greenhouse --from 1d --interval 1h --aggregate max
+  iotorch messages greenhouse --from 2024-06-01T00:00:00Z --all --oldest-first --csv > june.csv")]
 pub(crate) struct MessagesArgs {
     /// The slice
     #[arg(value_name = "SLICE")]
@@ -45,34 +53,108 @@ pub(crate) struct MessagesArgs {
     /// Only from this device
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     device: Option<PartName>,
-    /// Only messages of this name
+    /// Only messages of this name or, with a * at its end, of names that start so
     #[arg(long, value_name = "DEVICE:RESOURCE")]
     name: Option<String>,
-    /// Only from the last while, such as 30s, 5min or 2h
+    /// Only from this time on: a time such as 2024-06-01T12:00:00Z, or so long ago, such as 30s, 5min or 2h
+    #[arg(long, visible_alias = "since", value_name = "TIME")]
+    from: Option<Moment>,
+    /// Only before this time
     #[arg(long, value_name = "TIME")]
-    since: Option<TimeSpan>,
-    /// At most so many
-    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
-    limit: u16,
+    to: Option<Moment>,
+    /// At most so many, 20 if not set; with --follow, end after so many
+    #[arg(long, short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// The oldest first
+    #[arg(long)]
+    oldest_first: bool,
+    /// One value for each name and this time, such as 60s, 5m or 1h, in place of the messages
+    #[arg(long, value_name = "TIME")]
+    interval: Option<Interval>,
+    /// What the values of an interval become
+    #[arg(long, value_name = "HOW", requires = "interval")]
+    aggregate: Option<Aggregate>,
+    /// Show what arrives from now on, after what there is --from a time, until Ctrl-C
+    #[arg(long, short, conflicts_with_all = ["to", "interval", "all", "oldest_first"])]
+    follow: bool,
+    /// Print comma-separated values: time, gateway, name, value, unit
+    #[arg(long, conflicts_with_all = ["output", "follow"])]
+    csv: bool,
+}
+
+/// A moment as a person types it, in seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Moment(f64);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    #[allow(clippy::cast_precision_loss, reason = "a time in microseconds is below 2^53")]
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let seconds = |at: Timestamp| at.as_microsecond() as f64 / 1e6;
+        if let Ok(at) = text.parse::<Timestamp>() {
+            return Ok(Self(seconds(at)));
+        }
+        let ago = text.parse::<TimeSpan>().map(|span| span.duration().as_secs_f64());
+        let ago = ago.ok().or_else(|| text.parse::<SignedDuration>().ok().map(|span| span.as_secs_f64()));
+        ago.map(|ago| Self(seconds(Timestamp::now()) - ago)).ok_or_else(|| {
+            "use a time such as 2024-06-01T12:00:00Z, or so long ago, such as 30s, 5min or 2h".into()
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Aggregate {
+    Mean,
+    Min,
+    Max,
+    Sum,
+    Count,
+    First,
+    Last,
+}
+
+impl From<Aggregate> for api::Aggregate {
+    fn from(typed: Aggregate) -> Self {
+        match typed {
+            Aggregate::Mean => Self::Mean,
+            Aggregate::Min => Self::Min,
+            Aggregate::Max => Self::Max,
+            Aggregate::Sum => Self::Sum,
+            Aggregate::Count => Self::Count,
+            Aggregate::First => Self::First,
+            Aggregate::Last => Self::Last,
+        }
+    }
 }
 
 pub(crate) async fn exec(args: MessagesArgs, setting: &Setting) -> Result<Exit> {
-    let messages =
-        installation::with(setting, Purpose::Look, async |session| read(session, &args).await).await?;
+    let stop = interrupt::asked_to_stop()?;
+    let channels = installation::with(setting, Purpose::Look, async |session| find(session, &args).await);
+    let channels = channels.await?;
+    if args.follow {
+        tokio::select! {
+            ended = follow(&channels, &args, setting) => ended?,
+            () = stop => {}
+        }
+        return Ok(Exit::Done);
+    }
+    let messages = read(&channels, &args).await?;
     match setting.screen.format() {
+        Format::Table if args.csv => setting.screen.result(render::messages::csv(&messages)?)?,
         Format::Table => setting.screen.result(render::messages::messages(&messages, &TimeZone::system()))?,
         Format::Json | Format::Yaml => setting.screen.data(&messages)?,
     }
     Ok(Exit::Done)
 }
 
-async fn read(session: &Session, args: &MessagesArgs) -> Result<Vec<Message>> {
-    let known = session.orchestrator().slices().await?;
-    if !known.contains(&args.slice) {
-        return Err(super::no_such_slice("read", &args.slice, &known).into());
-    }
-    let status = session.orchestrator().status(&args.slice).await?;
-    let mut channels = Readers::new(session.secrets()).channels(&status).await?;
+/// The channels that were asked for.
+async fn find(session: &Session, args: &MessagesArgs) -> Result<Vec<Channel>> {
+    let status = super::status_of(session.orchestrator(), &args.slice, "read").await?;
+    let mut channels = Readers::new(session).channels(&status).await?;
     channels.retain(|channel| {
         args.server.as_ref().is_none_or(|server| channel.server == *server)
             && args.gateway.as_ref().is_none_or(|gateway| channel.gateway == *gateway)
@@ -85,27 +167,149 @@ async fn read(session: &Session, args: &MessagesArgs) -> Result<Vec<Message>> {
         .with_help(format!("iotorch describe {} shows gateways, servers and attachments", args.slice))
         .into());
     }
-    let limit = usize::from(args.limit);
-    let since = args.since.map(|span| seconds_ago(span.duration()));
-    // A server filters by whole names; for a device's messages its newest are read and sorted out here.
-    let asked = if args.device.is_some() { usize::from(MOST) } else { limit };
-    let query =
-        MessageQuery { name: args.name.clone(), from: since, limit: Some(asked), ..MessageQuery::default() };
+    Ok(channels)
+}
+
+impl MessagesArgs {
+    /// The names that were asked for, as a server understands them.
+    fn names(&self) -> Option<String> {
+        self.device.as_ref().map(|device| format!("{device}:*")).or_else(|| self.name.clone())
+    }
+
+    fn query(&self) -> MessageQuery {
+        MessageQuery {
+            name: self.names(),
+            from: self.from.map(|from| from.0),
+            to: self.to.map(|to| to.0),
+            order: (self.oldest_first || self.follow).then_some(Order::Asc),
+            interval: self.interval,
+            aggregate: self.aggregate.map(Into::into),
+            ..MessageQuery::default()
+        }
+    }
+
+    fn asks_for(&self, message: &Message) -> bool {
+        let name = &message.record.name;
+        self.names().is_none_or(|asked| match asked.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *name == asked,
+        })
+    }
+}
+
+async fn read(channels: &[Channel], args: &MessagesArgs) -> Result<Vec<Message>> {
+    let limit = match (args.all, args.limit) {
+        (true, _) => usize::MAX,
+        (false, limit) => limit.map_or(SHOWN, |limit| limit as usize),
+    };
     let mut messages = Vec::new();
     for channel in channels {
-        messages.extend(channel.messages(&query).await?);
+        messages.extend(channel.messages(args.query(), limit).await?);
     }
-    if let Some(device) = &args.device {
-        let prefix = format!("{device}:");
-        messages.retain(|message| message.record.name.starts_with(&prefix));
+    if args.interval.is_none() {
+        messages.sort_by(|a, b| a.record.time.total_cmp(&b.record.time));
+        if !args.oldest_first {
+            messages.reverse();
+        }
     }
-    messages.sort_by(|a, b| b.record.time.total_cmp(&a.record.time));
     messages.truncate(limit);
     Ok(messages)
 }
 
-/// The moment so long ago, in seconds since the Unix epoch.
-#[allow(clippy::cast_precision_loss, reason = "the time of day in microseconds is below 2^53")]
-fn seconds_ago(span: Duration) -> f64 {
-    Timestamp::now().as_microsecond() as f64 / 1e6 - span.as_secs_f64()
+/// Shows what arrives. It ends after as many as were asked for.
+async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) -> Result<()> {
+    let mut left = args.limit.unwrap_or(u32::MAX);
+    let mut arriving = Vec::new();
+    for channel in channels {
+        // Begun before what there is already is read, so that nothing is missed between the two.
+        arriving.push(arrivals(channel.clone(), channel.follow().await?, setting));
+    }
+    let mut told = HashSet::new();
+    if args.from.is_some() {
+        let mut messages = Vec::new();
+        for channel in channels {
+            messages.extend(channel.messages(args.query(), usize::MAX).await?);
+        }
+        messages.sort_by(|a, b| a.record.time.total_cmp(&b.record.time));
+        for message in messages.iter().take(left as usize) {
+            tell(message, setting)?;
+            told.insert(identity(message));
+            left -= 1;
+        }
+    }
+    let mut arriving = stream::select_all(arriving);
+    while left > 0
+        && let Some(arrived) = arriving.next().await
+    {
+        match arrived {
+            Followed::Item(message) if !args.asks_for(&message) || told.remove(&identity(&message)) => {}
+            Followed::Item(message) => {
+                tell(&message, setting)?;
+                left -= 1;
+            }
+            Followed::Skipped { skipped } => {
+                setting.screen.complain(format!("warning: {skipped} messages came too fast to be shown"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a channel gets, also after its server was away.
+fn arrivals<'a>(
+    channel: Channel,
+    arriving: BoxStream<'static, iotorch_core::Result<Followed<Message>>>,
+    setting: &'a Setting,
+) -> BoxStream<'a, Followed<Message>> {
+    let next = move |(channel, mut arriving): (Channel, Option<BoxStream<'static, _>>)| async move {
+        loop {
+            match arriving.as_mut() {
+                Some(there) => match there.next().await {
+                    Some(Ok(arrived)) => return Some((arrived, (channel, arriving))),
+                    Some(Err(_)) | None => {
+                        let server = &channel.server;
+                        setting.screen.complain(format!(
+                            "warning: server \"{server}\" is away; what it stores meanwhile is not shown"
+                        ));
+                        arriving = None;
+                    }
+                },
+                None => {
+                    tokio::time::sleep(AGAIN).await;
+                    arriving = channel.follow().await.ok();
+                }
+            }
+        }
+    };
+    stream::unfold((channel, Some(arriving)), next).boxed()
+}
+
+/// What makes a message another than all others.
+fn identity(message: &Message) -> (PartName, String, u64) {
+    (message.gateway.clone(), message.record.name.clone(), message.record.time.to_bits())
+}
+
+fn tell(message: &Message, setting: &Setting) -> Result<()> {
+    match setting.screen.format() {
+        Format::Table => setting.screen.result(render::messages::line(message, &TimeZone::system())),
+        Format::Json | Format::Yaml => setting.screen.item(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_so_long_ago() {
+        assert_eq!("2024-06-01T12:00:00Z".parse(), Ok(Moment(1_717_243_200.0)));
+        #[allow(clippy::cast_precision_loss, reason = "a time in seconds is below 2^53")]
+        let now = Timestamp::now().as_second() as f64;
+        for (text, ago) in [("30s", 30.0), ("5min", 300.0), ("10m", 600.0), ("2h", 7200.0), ("1d", 86400.0)] {
+            let Moment(moment) = text.parse().unwrap();
+            assert!((now - ago - moment).abs() < 5.0, "{text}");
+        }
+        assert!("5".parse::<Moment>().is_err());
+        assert!("yesterday".parse::<Moment>().is_err());
+    }
 }

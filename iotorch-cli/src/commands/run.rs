@@ -26,7 +26,7 @@ use crate::{
 /// Ctrl-C. Started again it comes back with the same credentials and data. While it runs, other commands work through it.
 ///
 /// A device with the label iotorch.dev/sensor: host is fed with this machine's own readings: those of load, memory, temperature
-/// and uptime that its profile has, over MQTT with the device's own credential.
+/// and uptime that its profile has, over the device's own protocol and with its own credential.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch run -f examples/slices

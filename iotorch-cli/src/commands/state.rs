@@ -32,8 +32,12 @@ pub(crate) struct StateArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Print all of it as JSON; works while other commands run
+    #[command(after_long_help = "Examples:
+  iotorch state export > backup.json")]
     Export,
     /// Make a state directory from an export; there must be no store in it yet
+    #[command(after_long_help = "Examples:
+  iotorch --state /var/lib/iotorch state import backup.json")]
     Import {
         /// The export
         #[arg(value_name = "FILE")]

@@ -9,7 +9,7 @@ use crate::{
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
-    render,
+    management, render,
     screen::Format,
 };
 
@@ -29,12 +29,20 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) async fn exec(args: StatusArgs, setting: &Setting) -> Result<Exit> {
-    let all = installation::with(setting, Purpose::Look, async |session| look_at(session, args.slices).await)
-        .await?;
+    let is_table = setting.screen.format() == Format::Table;
+    let looked = installation::with(setting, Purpose::Look, async |session| {
+        let all = look_at(session, args.slices).await?;
+        let refused = if is_table { refused(session, &all).await } else { Vec::new() };
+        Ok((all, refused))
+    });
+    let (all, refused) = looked.await?;
     match setting.screen.format() {
         Format::Table => {
             let table = render::status::statuses(&all, Timestamp::now(), &TimeZone::system());
             setting.screen.result(table)?;
+            for line in refused {
+                setting.screen.note(line);
+            }
         }
         Format::Json | Format::Yaml => setting.screen.data(&all)?,
     }
@@ -52,4 +60,13 @@ async fn look_at(session: &Session, names: Vec<SliceName>) -> Result<Vec<iotorch
     let looks = names.iter().map(|name| orchestrator.status(name));
     let all = futures::future::join_all(looks).await;
     Ok(all.into_iter().collect::<iotorch_core::Result<_>>()?)
+}
+
+/// A line for each slice whose gateways or servers have refused somebody.
+async fn refused(session: &Session, all: &[iotorch_core::status::SliceStatus]) -> Vec<String> {
+    let asked = all.iter().map(async |status| {
+        let refused = management::refusals(session, status).await;
+        render::refusals::summary(status.slice.as_str(), &refused)
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
 }

@@ -388,3 +388,22 @@ async fn a_holder_that_dies_in_the_middle_of_a_run_is_told_with_the_way_on() {
     assert_eq!(failed.error.kind(), ErrorKind::Unavailable);
     assert!(failed.error.help().unwrap().contains("iotorch runs --open"), "{failed}");
 }
+
+#[tokio::test]
+async fn who_follows_events_gets_those_of_all_runs_and_holds_up_nobody() {
+    let hub = Hub::default();
+    let served = serve(MockOrchestrator::new(), &hub);
+    let mut events = Events::follow(&served.socket).await.unwrap().unwrap();
+    let happened = [event("greenhouse", Progress::Unwinding), event("orchard", Progress::Committed)];
+    for event in &happened {
+        hub.event(event);
+    }
+    for event in happened {
+        assert_eq!(events.next().await.unwrap(), Some(event));
+    }
+    let began = std::time::Instant::now();
+    served.server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "the server waited for a follower");
+    assert_eq!(events.next().await.unwrap(), None);
+    assert!(Events::follow(&served.socket).await.unwrap().is_none());
+}

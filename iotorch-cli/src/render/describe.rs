@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use iotorch_core::{
     orchestrator::RunSummary,
     plan::label,
-    resource::{Endpoint, KindName, Location, Outputs, ResourceId},
+    resource::{Endpoint, KindName, Location, Outputs, ResourceId, Spec},
     status::{Condition, ResourceStatus, SliceStatus},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{runs::runs, time};
-use crate::screen::Ink;
+use super::{refusals, runs::runs, time};
+use crate::{management::Refusal, screen::Ink};
 
 /// What `describe` shows.
 #[derive(Debug)]
@@ -20,13 +20,15 @@ pub(crate) struct Description<'a> {
     pub(crate) status: &'a SliceStatus,
     /// The last readings, as a table, or why there are none.
     pub(crate) readings: &'a str,
+    /// What its gateways and servers have refused.
+    pub(crate) refused: &'a [Refusal],
     /// The last runs, newest first.
     pub(crate) runs: &'a [RunSummary],
 }
 
 /// The slice as a tree of its resources, then its readings and its runs.
 pub(crate) fn describe(shown: &Description<'_>, now: Timestamp, zone: &TimeZone, ink: Ink) -> String {
-    let Description { status, readings, runs: last } = shown;
+    let Description { status, readings, refused, runs: last } = shown;
     let whole = in_full(&status.condition, now, zone);
     let mut text = format!("{}  {}\n", ink.bold(&status.slice), mark(&status.condition, &whole, ink));
     if let Some(then) = status.last_change {
@@ -50,12 +52,11 @@ pub(crate) fn describe(shown: &Description<'_>, now: Timestamp, zone: &TimeZone,
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str(&format!(
-        "\n{}\n{readings}\n\n{}\n{}",
-        ink.bold("Readings"),
-        ink.bold("Runs"),
-        runs(last, now)
-    ));
+    text.push_str(&format!("\n{}\n{readings}\n", ink.bold("Readings")));
+    if !refused.is_empty() {
+        text.push_str(&format!("\n{}\n{}\n", ink.bold("Refused"), refusals::refusals(refused)));
+    }
+    text.push_str(&format!("\n{}\n{}", ink.bold("Runs"), runs(last, now)));
     text
 }
 
@@ -92,7 +93,7 @@ fn rows<'a>(resources: &'a [ResourceStatus], now: Timestamp, zone: &TimeZone) ->
             label: label(&resource.id),
             state: in_full(&resource.condition, now, zone),
             condition: &resource.condition,
-            facts: resource.outputs.as_ref().map(facts).unwrap_or_default(),
+            facts: facts(resource),
         });
         let children = below.get(&Some(resource.id.clone())).into_iter().flat_map(BTreeMap::values);
         stack.extend(children.rev().map(|child| (depth + 1, *child)));
@@ -126,7 +127,15 @@ fn mark(condition: &Condition, text: &str, ink: Ink) -> String {
 }
 
 /// What a resource tells, in a few words.
-fn facts(outputs: &Outputs) -> String {
+fn facts(resource: &ResourceStatus) -> String {
+    let told = resource.outputs.as_ref().map(told).unwrap_or_default();
+    match &resource.spec {
+        Some(Spec::Device(device)) => format!("{} {told}", device.protocol).trim_end().to_owned(),
+        _ => told,
+    }
+}
+
+fn told(outputs: &Outputs) -> String {
     match outputs {
         Outputs::Space(space) => space.namespace.clone(),
         Outputs::Segment(segment) => {
@@ -210,7 +219,7 @@ mod tests {
             cause: None,
             residue: Vec::new(),
         };
-        let shown = Description { status: &status, readings: "none yet", runs: &[run] };
+        let shown = Description { status: &status, readings: "none yet", refused: &[], runs: &[run] };
         insta::assert_snapshot!(describe(&shown, now(), &TimeZone::UTC, Ink::Plain));
     }
 }

@@ -1,5 +1,6 @@
 //! Readings.
 
+use iotorch_core::{Error, ErrorKind, Result};
 use iotorch_lite::senml::{Record, Value};
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -25,6 +26,40 @@ pub(crate) fn messages(messages: &[Message], zone: &TimeZone) -> String {
             ]
         }),
     )
+}
+
+/// One message as a line, as it arrives.
+pub(crate) fn line(message: &Message, zone: &TimeZone) -> String {
+    let time = moment(message.record.time).map_or_else(
+        || message.record.time.to_string(),
+        |at| at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string(),
+    );
+    format!("{time}  {}  {}  {}", message.gateway, message.record.name, value(&message.record))
+}
+
+/// Messages as comma-separated values (RFC 4180) with a heading; times in RFC 3339 and numbers in full.
+pub(crate) fn csv(messages: &[Message]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |why: String| Error::new(ErrorKind::Unexpected, format!("cannot write the messages: {why}"));
+    writer
+        .write_record(["time", "gateway", "name", "value", "unit"])
+        .map_err(|error| failed(error.to_string()))?;
+    for Message { gateway, record, .. } in messages {
+        let time = moment(record.time).map_or_else(|| record.time.to_string(), |at| at.to_string());
+        let value = match (&record.value, record.sum) {
+            (Some(Value::Number(number)), _) => number.to_string(),
+            (Some(Value::Text(text)), _) => text.clone(),
+            (Some(Value::Bool(on)), _) => on.to_string(),
+            (Some(other), _) => format!("{other:?}"),
+            (None, sum) => sum.map(|sum| sum.to_string()).unwrap_or_default(),
+        };
+        let unit = record.unit.as_deref().unwrap_or_default();
+        writer
+            .write_record([&time, gateway.as_str(), &record.name, &value, unit])
+            .map_err(|error| failed(error.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
 /// The last reading of each name as a table.
@@ -100,5 +135,7 @@ mod tests {
         insta::assert_snapshot!(messages(&list, &TimeZone::UTC));
         let now: Timestamp = "2024-06-01T12:35:00Z".parse().unwrap();
         insta::assert_snapshot!(last_readings(&list, now));
+        insta::assert_snapshot!("line", line(&list[0], &TimeZone::UTC));
+        insta::assert_snapshot!("csv", csv(&list).unwrap());
     }
 }

@@ -14,13 +14,16 @@ use crate::screen::Ink;
 pub(crate) fn report(report: &Report, plan: Option<&Plan>, ink: Ink) -> String {
     let mut lines: Vec<String> = Vec::new();
     for run in &report.runs {
-        lines.push(format!("{}  {}", ink.bold(&run.slice), ended(run)));
+        let is_deleted = plan.is_some_and(|plan| {
+            plan.slices.iter().any(|slice| slice.slice == run.slice && slice.document.is_none())
+        });
+        lines.push(format!("{}  {}", ink.bold(&run.slice), ended(run, is_deleted)));
         lines.extend(run.residue.iter().map(|left| format!("  left behind: {left}")));
     }
     let unchanged = plan.map_or(0, |plan| plan.slices.iter().filter(|slice| slice.is_empty()).count());
     match (lines.is_empty(), unchanged) {
         (true, _) if plan.is_none_or(Plan::is_empty) => lines.push("no changes".into()),
-        (true, _) => lines.push("done".into()),
+        (true, _) => lines.extend(plan.into_iter().flat_map(infrastructures)),
         (false, 0) => {}
         (false, 1) => lines.push("1 other slice is as wanted".into()),
         (false, n) => lines.push(format!("{n} other slices are as wanted")),
@@ -28,7 +31,14 @@ pub(crate) fn report(report: &Report, plan: Option<&Plan>, ink: Ink) -> String {
     lines.join("\n")
 }
 
-fn ended(run: &RunReport) -> String {
+/// What became of infrastructures, which needs no run.
+fn infrastructures(plan: &Plan) -> Vec<String> {
+    let stored = plan.infrastructures.iter().map(|place| format!("infrastructure {}  stored", place.name));
+    let removed = plan.removed_infrastructures.iter().map(|name| format!("infrastructure {name}  removed"));
+    stored.chain(removed).collect()
+}
+
+fn ended(run: &RunReport, is_deleted: bool) -> String {
     let Summary { create, change, delete, .. } = run.done;
     let counts = [(create, "created"), (change, "changed"), (delete, "deleted"), (run.undone, "undone")];
     let counted =
@@ -37,6 +47,7 @@ fn ended(run: &RunReport) -> String {
     let took = time::short(run.took);
     match run.state {
         // A new document that asks for nothing new in the world is no run.
+        RunState::Succeeded if counted.is_empty() && is_deleted => "deleted; there was nothing in it".into(),
         RunState::Succeeded if counted.is_empty() => "the new document is kept; nothing else to do".into(),
         RunState::Succeeded => format!("{counted} in {took} ({})", run.run),
         state if counted.is_empty() => format!("{state} ({})", run.run),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use iotorch_core::{resource::ResourceId, secret::SecretValue};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions};
+use iotorch_core::{Route, secret::SecretValue};
 use tokio_util::sync::CancellationToken;
 
-use super::{Device, machine::Machine};
+use super::machine::Machine;
+use crate::device::{self, Answer, Device, Link, Message, Qos};
 
 /// The time between two readings.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -15,21 +15,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long the gateway may take to acknowledge a message before the connection is given up.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
-
-const KEEP_ALIVE_SECONDS: u16 = 20;
-
 /// Sends until it is stopped; comes back by itself after any failure.
-pub(super) async fn feed(id: ResourceId, device: Device, password: SecretValue, stop: CancellationToken) {
+pub(super) async fn feed(device: Device, route: Route, password: SecretValue, stop: CancellationToken) {
     let mut machine = Some(Machine::new());
     let mut pause = SHORTEST_PAUSE;
     loop {
         let failure = tokio::select! {
-            failure = connection(&device, &password, &mut machine, &mut pause) => failure,
+            failure = connection(&device, &route, &password, &mut machine, &mut pause) => failure,
             () = stop.cancelled() => return,
         };
-        tracing::warn!(device = %id, failure, "sending was interrupted");
+        tracing::warn!(slice = %device.slice, device = %device.name, failure, "sending was interrupted");
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (2 * pause).min(LONGEST_PAUSE),
             () = stop.cancelled() => return,
@@ -40,41 +35,23 @@ pub(super) async fn feed(id: ResourceId, device: Device, password: SecretValue, 
 /// Sends over one connection until it fails, and gives the reason.
 async fn connection(
     device: &Device,
+    route: &Route,
     password: &SecretValue,
     machine: &mut Option<Machine>,
     pause: &mut Duration,
 ) -> String {
-    let (host, port) = &device.gateway;
-    let mut options = MqttOptions::new(format!("{}:host", device.user), (host.as_str(), *port));
-    options.set_credentials(device.user.as_str(), password.expose().to_owned());
-    options.set_keep_alive(KEEP_ALIVE_SECONDS);
-    let (client, mut events) = match AsyncClient::builder(options).capacity(1).try_build() {
-        Ok(built) => built,
-        Err(error) => return error.to_string(),
-    };
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => break,
-            Ok(_) => {}
-            Err(error) => return error.to_string(),
-        }
-    }
-    *pause = SHORTEST_PAUSE;
-    tokio::select! {
-        error = drive(events) => error.to_string(),
-        failure = send(device, &client, machine) => failure,
+    match device::connect(device, route.address(), password, Qos::AtLeastOnce).await {
+        Ok(link) => send(device, &*link, machine, pause).await,
+        Err(error) => error.to_cause().to_string(),
     }
 }
 
-async fn drive(mut events: EventLoop) -> ConnectionError {
-    loop {
-        if let Err(error) = events.poll().await {
-            return error;
-        }
-    }
-}
-
-async fn send(device: &Device, client: &AsyncClient, machine: &mut Option<Machine>) -> String {
+async fn send(
+    device: &Device,
+    link: &dyn Link,
+    machine: &mut Option<Machine>,
+    pause: &mut Duration,
+) -> String {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
@@ -94,16 +71,12 @@ async fn send(device: &Device, client: &AsyncClient, machine: &mut Option<Machin
         if readings.is_empty() {
             continue;
         }
-        let message = serde_json::Value::Object(readings).to_string();
-        let notice =
-            match client.publish_tracked(&device.topic, message, PublishOptions::at_least_once()).await {
-                Ok(notice) => notice,
-                Err(error) => return error.to_string(),
-            };
-        match tokio::time::timeout(ACKNOWLEDGED_WITHIN, notice.wait_completion_async()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.to_string(),
-            Err(_) => return format!("no acknowledgement within {} s", ACKNOWLEDGED_WITHIN.as_secs()),
+        match link.send(&Message::of_object(readings)).await {
+            Ok(Answer::Rejected { rejected, .. }) => {
+                tracing::warn!(slice = %device.slice, device = %device.name, ?rejected, "readings were rejected");
+            }
+            Ok(_) => *pause = SHORTEST_PAUSE,
+            Err(error) => return error.to_cause().to_string(),
         }
     }
 }

@@ -20,10 +20,13 @@ use iotorch_core::{
     resource::ResourceId,
     status::SliceStatus,
 };
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 
 use super::Shared;
 use crate::wire::{Apply, Line, Options, Resume};
+
+/// How many events wait for somebody who does not read them; then they are let go.
+const WAITING_EVENTS: usize = 10_000;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -34,6 +37,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/apply", post(apply))
         .route("/v1/resume", post(resume))
         .route("/v1/cancel/{key}", post(cancel))
+        .route("/v1/events", get(events))
         .route("/v1/runs", get(runs))
         .route("/v1/slices", get(slices))
         .route("/v1/slices/{name}/status", get(status))
@@ -120,6 +124,31 @@ async fn resume(State(shared): State<Arc<Shared>>, Json(resume): Json<Resume>) -
 
 async fn cancel(State(shared): State<Arc<Shared>>, Path(key): Path<String>) {
     shared.cancel(&key);
+}
+
+/// The events of all runs from now on. Who follows them is not attached: it does not keep this process from ending.
+async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    let mut events = shared.service.events.listen();
+    let ended = shared.ended.clone();
+    let (sender, receiver) = channel(WAITING_EVENTS);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => {
+                    if sender.try_send(line(&*event)).is_err() {
+                        return;
+                    }
+                }
+                () = sender.closed() => return,
+                () = ended.cancelled() => return,
+            }
+        }
+    });
+    let receiving = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|line| (Ok::<_, Infallible>(line), receiver))
+    });
+    lines(Body::from_stream(receiving))
 }
 
 async fn runs(State(shared): State<Arc<Shared>>, Query(filter): Query<RunFilter>) -> Answer<Vec<RunSummary>> {

@@ -113,7 +113,7 @@ fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = home.iotorch(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        assert!(stdout(&output).contains("describe"), "{shell}");
+        assert!(stdout(&output).contains("IOTORCH_COMPLETE"), "{shell}");
     }
 }
 

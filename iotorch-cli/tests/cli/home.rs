@@ -1,6 +1,7 @@
 //! A home directory of its own for every test.
 
 use std::{
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -74,17 +75,26 @@ impl Home {
         serde_json::from_str(&self.told(&[arguments, &["--output", "json"]].concat())).unwrap()
     }
 
-    /// Starts `iotorch run` and waits until it answers.
+    /// Starts `iotorch run` and waits until it holds the state, so that the commands after it go through it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Running {
-        let file = |name: &str| std::fs::File::create(self.path().join(name)).unwrap();
-        let child = self
-            .command(&[&["run"], arguments].concat())
-            .stdin(Stdio::null())
-            .stdout(file("run.out"))
-            .stderr(file("run.err"))
-            .spawn()
-            .unwrap();
-        Running(child)
+        let mut run = self.start("run", &[&["run"], arguments].concat());
+        let socket = self.state().join("iotorch.sock");
+        eventually("iotorch run holds the state", || {
+            UnixStream::connect(&socket).is_ok() || run.0.try_wait().unwrap().is_some()
+        });
+        run
+    }
+
+    /// Starts a command that stays. What it prints goes to the files `name.out` and `name.err`.
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Running {
+        let file =
+            |ending: &str| std::fs::File::create(self.path().join(format!("{name}.{ending}"))).unwrap();
+        Running::of(self.command(arguments).stdout(file("out")).stderr(file("err")))
+    }
+
+    /// What a command that stays has printed so far.
+    pub(crate) fn printed(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(format!("{name}.out"))).unwrap()
     }
 
     /// Waits until a slice is as wanted: all of it ready.
@@ -109,10 +119,14 @@ impl Home {
     }
 }
 
-/// An `iotorch run`, killed at the end of the test if it still runs.
+/// A command that stays, killed at the end of the test if it still runs.
 pub(crate) struct Running(Child);
 
 impl Running {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
@@ -124,7 +138,7 @@ impl Running {
 
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut ended = None;
-        eventually("iotorch run ends", || {
+        eventually("the command ends", || {
             ended = self.0.try_wait().unwrap();
             ended.is_some()
         });

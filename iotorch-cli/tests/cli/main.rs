@@ -3,6 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod command;
+mod completion;
 mod devices;
+mod errors;
 mod home;
 mod hosting;
+mod manual;
+mod prototype;
+mod sending;
+mod standalone;
+mod transcript;

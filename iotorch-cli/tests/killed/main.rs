@@ -11,7 +11,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -261,27 +260,36 @@ impl Bench {
             let plan = self.output(&["plan", "-f", documents, "--exit-code"]);
             assert_eq!(plan.status.code(), Some(0), "{}", String::from_utf8_lossy(&plan.stdout));
         }
-        let ports = self.ports();
-        assert!(ports.len() >= 8, "two slices listen on four ports each: {ports:?}");
+        assert!(self.listening().len() >= 14, "two gateways listen on four ports each, two servers on three");
         self.run(&["delete", "--yes", "alpha", "beta"]);
         assert_eq!(names(&self.state().join("local/here")), Vec::<String>::new());
         assert_eq!(self.secrets(), Vec::<String>::new());
         assert_eq!(self.json(&["state", "export"])["records"], Value::Array(Vec::new()));
-        for port in ports {
-            TcpListener::bind(("127.0.0.1", port))
-                .unwrap_or_else(|error| panic!("port {port} is still taken: {error}"));
-        }
+        assert_eq!(self.listening(), BTreeSet::new());
         self.kill_host();
         self.interrupted
     }
 
-    /// The ports on which anything of the slices listens.
-    fn ports(&self) -> BTreeSet<u16> {
-        let export = self.run(&["state", "export"]);
-        let ports = export.split("\"port\":").skip(1);
-        let digits =
-            ports.map(|rest| rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>());
-        digits.filter_map(|digits| digits.parse().ok()).collect()
+    /// The ports of TCP and UDP that the host listens on (`proc_pid_fd(5)`, `proc_pid_net(5)`). Whether a port can be taken would
+    /// say less: others may have it by now.
+    fn listening(&self) -> BTreeSet<String> {
+        /// The state of a TCP socket that listens, and of a UDP socket that is not connected (`tcp_states.h`).
+        const LISTENS: [(&str, &str); 2] = [("tcp", "0A"), ("udp", "07")];
+        let process = PathBuf::from(format!("/proc/{}", self.hosting.as_ref().unwrap().id()));
+        let open = fs::read_dir(process.join("fd")).unwrap().flatten();
+        let open: BTreeSet<_> = open.filter_map(|file| fs::read_link(file.path()).ok()).collect();
+        let mut ports = BTreeSet::new();
+        for (protocol, listens) in LISTENS {
+            let sockets = fs::read_to_string(process.join("net").join(protocol)).unwrap();
+            for socket in sockets.lines().skip(1) {
+                let fields: Vec<&str> = socket.split_whitespace().collect();
+                let is_own = open.contains(&PathBuf::from(format!("socket:[{}]", fields[9])));
+                if is_own && fields[3] == listens {
+                    ports.insert(format!("{protocol} {}", fields[1]));
+                }
+            }
+        }
+        ports
     }
 }
 

@@ -137,6 +137,18 @@ fn check_removed(intent: &Intent, snapshot: &Snapshot, slices: &[SlicePlan]) -> 
                 "move or delete the slice first; iotorch forget is for a place that is gone for good",
             ));
         }
+        let names = |(name, state): &(&SliceName, &Arc<SliceState>)| {
+            let planned = slices.iter().find(|plan| plan.slice == **name);
+            let document = planned.map_or(&state.document, |plan| &plan.document);
+            document.as_ref().is_some_and(|slice| slice.names(removed))
+        };
+        if let Some((name, _)) = snapshot.slices.iter().find(names) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("cannot remove infrastructure \"{removed}\": slice \"{name}\" names it"),
+            )
+            .with_help("change or delete the slice first"));
+        }
     }
     Ok(())
 }

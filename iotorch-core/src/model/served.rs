@@ -44,6 +44,9 @@ impl Check<'_> {
     }
 
     fn slice(&mut self, slice: &Slice, node: &Node) {
+        let places = &slice.spec.places;
+        self.place(places.edge.as_ref(), node, "/places/edge");
+        self.place(places.cloud.as_ref(), node, "/places/cloud");
         for (gateway, node) in slice.spec.gateways.iter().zip(node.items("gateways")) {
             let Gateway { application, settings, placement, .. } = gateway;
             let serves = |info: &DriverInfo| info.serves_role(Role::Gateway);
@@ -114,9 +117,12 @@ impl Check<'_> {
     }
 
     fn placement(&mut self, placement: &Placement, part: &Node) {
-        let Some(name) = placement.infrastructure.as_ref().filter(|name| !self.places.contains(name)) else {
-            return;
-        };
+        self.place(placement.infrastructure.as_ref(), part, "/placement/infrastructure");
+    }
+
+    /// Complains about an infrastructure that is named at `pointer` in `node` and not known.
+    fn place(&mut self, name: Option<&InfrastructureName>, node: &Node, pointer: &str) {
+        let Some(name) = name.filter(|name| !self.places.contains(name)) else { return };
         let places = || self.places.iter().map(|place| place.as_str());
         let help = match nearest(name.as_str(), places()) {
             Some(near) => format!("did you mean {near:?}? the infrastructures are: {}", listed(places())),
@@ -125,7 +131,7 @@ impl Check<'_> {
             }
             None => format!("the infrastructures are: {}", listed(places())),
         };
-        self.findings.add(part.locate("/placement/infrastructure"), || {
+        self.findings.add(node.locate(pointer), || {
             Fault::new(format!("there is no infrastructure \"{name}\"")).label("not known here").help(help)
         });
     }

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use typed_builder::TypedBuilder;
 
-use super::{CommunicationService, Device, Gateway, Network, Profile, Server, SliceName, TimeSpan};
+use super::{
+    CommunicationService, Device, Gateway, InfrastructureName, Network, Profile, Server, SliceName, TimeSpan,
+};
 
 /// One IoT slice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TypedBuilder)]
@@ -13,6 +15,21 @@ pub struct Slice {
     pub name: SliceName,
     /// What it consists of.
     pub spec: SliceSpec,
+}
+
+impl Slice {
+    /// Whether it names this infrastructure: for all its parts or for one.
+    #[must_use]
+    pub fn names(&self, infrastructure: &InfrastructureName) -> bool {
+        let SliceSpec { places, gateways, servers, network, .. } = &self.spec;
+        let core = network.as_ref().and_then(|network| network.core.as_ref());
+        let functions = core.into_iter().flat_map(|core| &core.functions);
+        let placements = gateways.iter().map(|gateway| &gateway.placement);
+        let placements = placements.chain(servers.iter().map(|server| &server.placement));
+        let placements = placements.chain(functions.map(|function| &function.placement));
+        let named = placements.filter_map(|placement| placement.infrastructure.as_ref());
+        named.chain(&places.edge).chain(&places.cloud).any(|name| name == infrastructure)
+    }
 }
 
 /// What a [`Slice`] consists of.
@@ -32,6 +49,10 @@ pub struct SliceSpec {
     #[serde(default, skip_serializing_if = "Offline::is_default")]
     #[builder(default)]
     pub offline: Offline,
+    /// Where its parts go whose placement asks for nothing.
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    #[builder(default)]
+    pub places: Places,
     /// Its gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[builder(default)]
@@ -52,6 +73,25 @@ pub struct SliceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[builder(default, setter(strip_option))]
     pub network: Option<Network>,
+}
+
+/// The infrastructures of a slice, for the parts whose placement asks for nothing but [`needs`](super::Placement::needs).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "places of a slice")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Places {
+    /// Where gateways go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<InfrastructureName>,
+    /// Where servers and virtual network functions go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<InfrastructureName>,
+}
+
+impl Places {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a run does after a step failed for good.

@@ -27,7 +27,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) places: BTreeMap<PartName, InfrastructureName>,
     /// The addresses of the nodes of each place that was surveyed.
     pub(crate) nodes: &'a BTreeMap<InfrastructureName, Vec<IpAddr>>,
-    /// The generation of the credential that a holder is to have.
+    /// The generation of the credential that a holder is to have, or of the secret of a tenant.
     pub(crate) generation: &'a dyn Fn(&ResourceId) -> u32,
 }
 
@@ -212,12 +212,13 @@ impl Expansion<'_> {
             settings: &server.settings,
             needs: server.placement.needs,
         };
-        let application = self.software(&software, origin)?;
+        let id = self.software(&software, origin)?.tenant();
+        let generation = (self.around.generation)(&id);
         let tenant = TenantSpec {
             name: self.slice.name.to_string(),
-            secret: self.secret(format_args!("{}/tenant", server.name), 1)?,
+            secret: self.secret(format_args!("{}/tenant", server.name), generation)?,
         };
-        self.add(application.tenant(), &server.application, tenant, Vec::new(), origin);
+        self.add(id, &server.application, tenant, Vec::new(), origin);
         Ok(())
     }
 

@@ -331,6 +331,9 @@ fn application_outputs(outputs: &Outputs) -> Option<ApplicationOutputs> {
 }
 
 fn latest_generation(holder: &ResourceId, state: &SliceState) -> Option<u32> {
+    if let Some(Spec::Tenant(tenant)) = state.records.get(holder).map(|record| &*record.spec) {
+        return Some(tenant.secret.version());
+    }
     let from = holder.credential(0);
     let same_holder = |id: &&ResourceId| id.host().as_ref() == Some(holder);
     let after = state

@@ -112,6 +112,25 @@ impl RedbStore {
         Self::start(&path.display().to_string(), Disk::open(path)?, FORMATS)
     }
 
+    /// What is in the store at `path`, without opening it for work: nothing is made, mended, brought up to date or waited for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no store; [`ErrorKind::Conflict`] while another process has it open;
+    /// [`ErrorKind::Unsupported`] for a format that is not the present one; [`ErrorKind::Unexpected`] for a file that a crash has
+    /// left to be mended by [`open`](Self::open), and else as there.
+    pub fn peek(path: impl AsRef<Path>) -> Result<Snapshot> {
+        let name = path.as_ref().display().to_string();
+        let database = ::redb::ReadOnlyDatabase::open(path).map_err(|error| fault::open(&name, error))?;
+        let transaction = database.begin_read().map_err(|error| fault::open(&name, error))?;
+        let reader = Reader { transaction: &transaction, name: &name };
+        if format::read(&reader, FORMATS)? < FORMATS.current {
+            return Err(Error::new(ErrorKind::Unsupported, format!("cannot peek at the store \"{name}\""))
+                .with_help("open it once, so that it is brought up to date")
+                .with_source("it was written by an older iotorch"));
+        }
+        Ok(reader.state()?.snapshot())
+    }
+
     /// Makes a store at `path` with everything that is in `export`, of the same installation.
     ///
     /// # Errors

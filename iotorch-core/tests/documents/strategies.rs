@@ -276,6 +276,11 @@ fn device(name: PartName, gateways: Vec<PartName>, profiles: Vec<PartName>) -> i
     })
 }
 
+fn places() -> impl Strategy<Value = Places> {
+    let place = || maybe(name().prop_map(|name| name.parse().unwrap()));
+    (place(), place()).prop_map(|(edge, cloud)| Places { edge, cloud })
+}
+
 /// Any slice that is right.
 pub(crate) fn slice() -> impl Strategy<Value = Slice> {
     let counts = (1..3_usize, 0..3_usize, 0..3_usize, 0..3_usize, 0..4_usize);
@@ -317,7 +322,7 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
         ));
         (
             name(),
-            (policy, offline, service),
+            (policy, offline, service, places()),
             each_gateway.collect::<Vec<_>>(),
             each_server.collect::<Vec<_>>(),
             each_profile.collect::<Vec<_>>(),
@@ -325,10 +330,19 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
             maybe(network(all, functions)),
         )
             .prop_map(|(name, head, gateways, servers, profiles, devices, network)| {
-                let (on_failure, offline, service) = head;
+                let (on_failure, offline, service, places) = head;
                 let name = name.parse().unwrap();
-                let spec =
-                    SliceSpec { service, on_failure, offline, gateways, servers, profiles, devices, network };
+                let spec = SliceSpec {
+                    service,
+                    on_failure,
+                    offline,
+                    places,
+                    gateways,
+                    servers,
+                    profiles,
+                    devices,
+                    network,
+                };
                 Slice { name, spec }
             })
     })

@@ -170,6 +170,7 @@ pub(crate) fn cases(policy: FailurePolicy) -> Vec<Case> {
             &[
                 "greenhouse/here/space/hub/app/tenant/attachment/gw",
                 "greenhouse/here/space/gw/app/device/bench-1",
+                "greenhouse/here/space/hub/app/tenant",
             ],
         ),
     ]

@@ -6,9 +6,11 @@ use crate::{
     Result, Secret,
     api::{Export, Kind},
     objects::{self, Kept, OBJECTS, name_of},
-    senml,
+    senml, tls,
 };
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions, Transport,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -148,6 +150,8 @@ async fn forward(core: Arc<Core>, name: String, target: Target, stop: Cancellati
             () = stop.cancelled() => return,
         };
         tracing::warn!(export = name, failure, "forwarding was interrupted");
+        let message = format!("export \"{name}\" was interrupted: {failure}");
+        core.log.warning("export-interrupted", &name, message);
         core.links.update(&name, |link| *link = Link { connected: false, last_error: Some(failure) });
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (2 * pause).min(LONGEST_PAUSE),
@@ -171,6 +175,13 @@ async fn connection(core: &Core, name: &str, target: &Target, pause: &mut Durati
         options.set_credentials(user, password.to_owned());
     }
     options.set_keep_alive(KEEP_ALIVE_SECONDS);
+    if target.export.tls {
+        // Read for each connection, so that a renewed authority counts from then on.
+        match tls::trusting(core.trust.as_deref()) {
+            Ok(trust) => drop(options.set_transport(Transport::tls_with_config(trust.into()))),
+            Err(error) => return error.to_string(),
+        }
+    }
     let (client, mut events) = match AsyncClient::builder(options).capacity(1).try_build() {
         Ok(built) => built,
         Err(error) => return error.to_string(),
@@ -183,6 +194,7 @@ async fn connection(core: &Core, name: &str, target: &Target, pause: &mut Durati
         }
     }
     core.links.update(name, |link| link.connected = true);
+    core.log.info("export-connected", name, format!("export \"{name}\" is connected to {host}:{port}"));
     tokio::select! {
         error = drive(events) => describe(&target.export, &error),
         failure = send(core, name, &target.export.topic, &client, pause) => failure,
@@ -210,7 +222,7 @@ async fn send(core: &Core, name: &str, topic: &str, client: &AsyncClient, pause:
             Err(error) => return error.to_string(),
         };
         let (last, count) = (batch.last, batch.records.len() as u64);
-        let pack = senml::write(&batch.records);
+        let pack = senml::write(&batch.records, senml::Format::Json);
         let notice = match client.publish_tracked(topic, pack, PublishOptions::at_least_once()).await {
             Ok(notice) => notice,
             Err(error) => return error.to_string(),

@@ -1,29 +1,36 @@
-//! The gateway: devices log in over MQTT, their readings are judged by their profiles and forwarded to every export.
+//! The gateway: devices log in over MQTT, HTTP or CoAP, their readings are judged by their profiles and forwarded to every export.
 
+pub(crate) mod commands;
 mod forward;
 mod management;
+mod orders;
 pub(crate) mod outbox;
 mod readings;
 mod state;
 
 use crate::{
-    Result, Secret,
-    broker::{Access, Broker, Clients},
+    Limits, Listen, Ports, Result, Secret,
+    access::{Access, Key, Protocol, Taken},
+    broker::{Broker, Clients},
     clock,
-    data_dir::{DataDir, Ports},
-    listening::Listening,
+    coap::{CoapLimits, CoapListener, Peers},
+    data_dir::DataDir,
+    http,
+    limits::Limiter,
+    listening::{Addresses, Doors, Wanted},
+    log::Log,
     managing::Changes,
+    metrics::Counters,
     refusals::Refusals,
+    seats::Seats,
     store::Store,
-    web,
+    tls, web,
 };
 use async_trait::async_trait;
+use commands::Commands;
 use forward::{Forwarders, Links};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-};
+use futures::future::join_all;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use typed_builder::TypedBuilder;
@@ -37,50 +44,78 @@ pub struct GatewayConfig {
     pub data_dir: PathBuf,
     /// The bearer token of the management API. It is not stored: hand it in at each start.
     pub admin_token: Secret,
-    /// The MQTT port. With 0, the one used before in this directory, or at first any free one.
+    /// Where devices connect.
     #[builder(default)]
-    pub mqtt_port: u16,
-    /// The port of the management API, chosen like the MQTT port.
+    pub listen: Listen,
+    /// Where the management API is; the loopback interface without TLS if not set.
     #[builder(default)]
-    pub management_port: u16,
+    pub management: Option<Listen>,
+    /// The ports.
+    #[builder(default)]
+    pub ports: Ports,
+    /// How much is taken.
+    #[builder(default)]
+    pub limits: Limits,
+    /// A PEM file of the authorities that the targets of exports with TLS are checked against, in place of those that the
+    /// system trusts.
+    #[builder(default)]
+    pub trust: Option<PathBuf>,
     /// The most readings that wait for exports; past it the oldest are dropped and counted.
     #[builder(default = 100_000)]
     pub outbox_limit: u64,
-    /// The largest MQTT packet in bytes, at least 1024.
-    #[builder(default = 64 * 1024)]
-    pub packet_limit: usize,
 }
 
-/// A running gateway. It listens on the loopback interface only.
+/// A running gateway.
 ///
 /// Dropping it ends it soon after; [`Gateway::stop`] ends it and returns when its ports and files are free.
 #[derive(Debug)]
 pub struct Gateway {
-    ports: Ports,
+    addresses: Addresses,
     app: Arc<App>,
     broker: Broker,
-    serving: JoinHandle<()>,
+    coap: CoapListener,
+    serving: [JoinHandle<()>; 2],
     stop: DropGuard,
 }
 
 /// What lives as long as messages are taken.
 #[derive(Debug)]
 pub(crate) struct Core {
-    store: Store,
+    store: Arc<Store>,
+    commands: Commands,
     refusals: Refusals,
+    counters: Arc<Counters>,
+    log: Arc<Log>,
+    limiter: Limiter,
     links: Links,
     /// Told of each change of the outbox.
     appended: watch::Sender<()>,
     outbox_limit: u64,
+    trust: Option<PathBuf>,
 }
 
 /// What the management API works on.
 pub(crate) struct App {
     core: Arc<Core>,
-    clients: Arc<Clients>,
+    clients: Connected,
+    seats: [(&'static str, Arc<Seats>); 2],
     forwarders: Forwarders,
     changes: Changes,
     stop: CancellationToken,
+}
+
+/// The devices that are connected. Over HTTP each request logs in for itself.
+pub(crate) struct Connected {
+    mqtt: Arc<Clients>,
+    coap: Arc<Peers>,
+}
+
+impl Connected {
+    /// Ends what rests on one credential of a device, or on any of them.
+    pub(crate) async fn disconnect(&self, device: &str, generation: Option<u64>) {
+        self.mqtt.disconnect(device, generation).await;
+        self.coap.disconnect(device, generation);
+    }
 }
 
 impl std::fmt::Debug for App {
@@ -94,65 +129,117 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if a port or the data directory is in use, and
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the directory cannot be used.
+    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if a port or the data directory is in use,
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the directory cannot be used, and
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit that lets nothing through, for a certificate that cannot
+    /// be used, and for an address beyond this host without TLS unless that is `insecure`.
     pub async fn start(config: GatewayConfig) -> Result<Self> {
+        let GatewayConfig { listen, management, ports, limits, .. } = config.clone();
+        let wanted = Wanted { data: listen, management, ports, limits };
+        wanted.check()?;
+        if let Some(trust) = &config.trust {
+            tls::trusting(Some(trust))?;
+        }
         let dir = DataDir::open(&config.data_dir)?;
-        let store = dir.store("gateway.redb", state::setup)?;
+        let store = Arc::new(dir.store("gateway.redb", state::setup)?);
+        let (log, counters) = (Arc::new(Log::open(&config.data_dir)?), Arc::<Counters>::default());
+        store.report_to(Arc::clone(&log));
         let core = Arc::new(Core {
+            commands: Commands::new(Arc::clone(&store)),
             store,
-            refusals: Refusals::default(),
+            refusals: Refusals::new(Arc::clone(&counters), Arc::clone(&log)),
+            counters,
+            log,
+            limiter: Limiter::new(&config.limits),
             links: Links::default(),
             appended: watch::Sender::new(()),
             outbox_limit: config.outbox_limit,
+            trust: config.trust,
         });
-        let started = Self::listen(&core, &dir, config).await;
-        if started.is_err() {
-            core.store.close().await;
+        let started = Self::listen(&core, &dir, &wanted, config.admin_token).await;
+        match &started {
+            Ok(_) => core.log.started("gateway"),
+            Err(error) => {
+                core.log.error("failed", "", format!("the gateway did not start: {error}"));
+                core.close().await;
+            }
         }
         started
     }
 
-    async fn listen(core: &Arc<Core>, dir: &DataDir, config: GatewayConfig) -> Result<Self> {
-        let configured = Ports { mqtt: config.mqtt_port, management: config.management_port };
+    async fn listen(core: &Arc<Core>, dir: &DataDir, wanted: &Wanted, admin: Secret) -> Result<Self> {
         let access = Arc::clone(core) as Arc<dyn Access>;
-        let Listening { ports, management, broker } =
-            Listening::open(dir, configured, config.packet_limit, access).await?;
+        let (Doors { mqtt, http, management }, ports) = wanted.open(dir).await?;
+        let limits = CoapLimits { sessions: wanted.limits.connections, packet: wanted.limits.packet };
+        let at = SocketAddr::from((wanted.data.address, ports.coap));
+        let coap = CoapListener::start(at, Arc::clone(&access), limits).await?;
+        let ports = Ports { coap: coap.port(), ..ports };
+        dir.record(ports)?;
+        let seats = [("mqtt", mqtt.seats()), ("http", http.seats())];
+        let packet = wanted.limits.packet;
+        let broker = Broker::start(mqtt, packet, Arc::clone(&access));
         let stop = CancellationToken::new();
         let app = Arc::new(App {
             core: Arc::clone(core),
-            clients: broker.clients(),
+            clients: Connected { mqtt: broker.clients(), coap: coap.peers() },
+            seats,
             forwarders: Forwarders::default(),
             changes: Changes::default(),
             stop: stop.clone(),
         });
         app.forwarders.follow(core, &stop).await?;
-        let router = management::router(Arc::clone(&app), config.admin_token);
-        let serving = web::serve(management, router, stop.clone());
-        Ok(Self { ports, app, broker, serving, stop: stop.drop_guard() })
+        let router = management::router(Arc::clone(&app), admin);
+        let serving = [
+            http::serve(http, "gateway", packet, access, stop.clone()),
+            web::serve(management, router, stop.clone()),
+        ];
+        let addresses = wanted.addresses(ports);
+        Ok(Self { addresses, app, broker, coap, serving, stop: stop.drop_guard() })
     }
 
-    /// Where devices connect.
+    /// Where devices connect that speak MQTT.
     #[must_use]
-    pub fn mqtt_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports.mqtt).into()
+    pub const fn mqtt_address(&self) -> SocketAddr {
+        self.addresses.mqtt
+    }
+
+    /// Where devices connect that speak HTTP.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.addresses.http
+    }
+
+    /// Where devices connect that speak CoAP over DTLS.
+    #[must_use]
+    pub const fn coap_address(&self) -> SocketAddr {
+        self.addresses.coap
     }
 
     /// Where the management API is.
     #[must_use]
-    pub fn management_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports.management).into()
+    pub const fn management_address(&self) -> SocketAddr {
+        self.addresses.management
     }
 
     /// Ends the gateway: when it returns, ports and files are free and everything acknowledged is on disk.
     pub async fn stop(self) {
         drop(self.stop);
         // A panic of the task has been reported by the panic hook.
-        let _ = self.serving.await;
+        let _ = join_all(self.serving).await;
         self.broker.stop().await;
+        self.coap.stop().await;
         self.app.changes.finish().await;
         self.app.forwarders.finish().await;
-        self.app.core.store.close().await;
+        self.app.core.log.stopped("gateway");
+        self.app.core.close().await;
+    }
+}
+
+impl Core {
+    /// Releases the files.
+    async fn close(&self) {
+        self.store.close().await;
+        self.log.close().await;
     }
 }
 
@@ -167,10 +254,18 @@ fn own_topic<'a>(device: &str, topic: &'a str) -> Option<Option<&'a str>> {
 
 #[async_trait]
 impl Access for Core {
-    fn login(&self, user: &str, password: &[u8]) -> Result<u64, String> {
+    fn login(&self, protocol: Protocol, user: &str, password: &[u8]) -> Result<u64, String> {
         self.store
-            .read(|txn| state::login(txn, user, password))
+            .read(|txn| state::login(txn, protocol, user, password))
             .unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn key(&self, identity: &str) -> Result<Key, String> {
+        self.store.read(|txn| state::key(txn, identity)).unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn commands(&self) -> Option<&Commands> {
+        Some(&self.commands)
     }
 
     fn may_publish(&self, user: &str, topic: &str) -> bool {
@@ -181,19 +276,33 @@ impl Access for Core {
         filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(user)) == Some("/commands/#")
     }
 
-    async fn publish(&self, user: &str, topic: &str, payload: &[u8]) -> Result<()> {
-        let Some(resource) = own_topic(user, topic) else { return Ok(()) };
+    async fn publish(&self, user: &str, topic: &str, payload: &[u8]) -> Result<Taken> {
+        let Some(resource) = own_topic(user, topic) else { return Ok(Taken::default()) };
         let (device, resource, payload) = (user.to_owned(), resource.map(str::to_owned), payload.to_vec());
         let limit = self.outbox_limit;
-        self.store
+        let (taken, dropped) = self
+            .store
             .write(move |txn| state::ingest(txn, &device, resource.as_deref(), &payload, clock::now(), limit))
             .await?;
         self.appended.send_replace(());
-        Ok(())
+        self.counters.message(&taken);
+        self.log.rejected(user, &taken.rejected);
+        if dropped > 0 {
+            self.log.warning(
+                "dropped",
+                "",
+                format!("{dropped} readings were dropped because the outbox was full"),
+            );
+        }
+        Ok(taken)
     }
 
     fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    fn limits(&self) -> &Limiter {
+        &self.limiter
     }
 }
 

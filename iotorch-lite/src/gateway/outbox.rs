@@ -43,14 +43,15 @@ pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     Ok(())
 }
 
-/// Keeps readings for the exports there are; with none, nothing is kept. Past `limit` the oldest are dropped.
+/// Keeps readings for the exports there are; with none, nothing is kept. Past `limit` the oldest are dropped, and it
+/// tells how many.
 pub(crate) fn append<'a>(
     txn: &WriteTransaction,
     records: impl Iterator<Item = &'a Record>,
     limit: u64,
-) -> Result<()> {
+) -> Result<u64> {
     if txn.open_table(CURSORS)?.is_empty()? {
-        return Ok(());
+        return Ok(0);
     }
     let mut readings = txn.open_table(READINGS)?;
     let mut numbers = txn.open_table(NUMBERS)?;
@@ -68,7 +69,7 @@ pub(crate) fn append<'a>(
         let dropped = number(&numbers, "dropped")? + excess;
         numbers.insert("dropped", dropped)?;
     }
-    Ok(())
+    Ok(excess)
 }
 
 /// Lets an export take part from now on. One that does already goes on where it is.

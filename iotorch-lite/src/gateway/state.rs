@@ -1,9 +1,10 @@
 //! What a gateway knows: its objects, and what it has heard from each device.
 
-use super::{outbox, readings};
+use super::{commands, outbox, readings};
 use crate::{
-    Error, ErrorKind, Result,
-    api::{Device, DeviceStatus, Export, Kind, Profile},
+    Error, ErrorKind, Result, Secret,
+    access::{Key, Protocol, Taken},
+    api::{Device, DeviceProtocol, DeviceStatus, Export, Kind, Profile},
     managing::Ended,
     objects::{self, Kept, OBJECTS, Object, name_of, unreadable},
     senml::Record,
@@ -14,27 +15,77 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 const COUNTS: TableDefinition<&str, (u64, u64, &str)> = TableDefinition::new("device-counts");
 /// By device and resource: the last accepted reading.
 const LAST: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("device-last");
+/// By device: when it was heard last, in seconds since the Unix epoch.
+const SEEN: TableDefinition<&str, f64> = TableDefinition::new("device-seen");
 
 pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(OBJECTS)?;
     txn.open_table(COUNTS)?;
     txn.open_table(LAST)?;
+    txn.open_table(SEEN)?;
+    commands::setup(txn)?;
     outbox::setup(txn)
 }
 
 /// The generation of a device's credential that this password is.
-pub(crate) fn login(txn: &ReadTransaction, device: &str, password: &[u8]) -> Result<Result<u64, String>> {
-    let objects = txn.open_table(OBJECTS)?;
-    let path = format!("devices/{device}");
-    if objects::check_name("device", device).is_err() || objects::find(&objects, &path)?.is_none() {
-        return Ok(Err("there is no such device".to_owned()));
-    }
-    let mut generations = objects::generations(&objects, &path)?.into_iter();
-    let valid = generations.find(|(_, credential)| credential.recognises(password));
+pub(crate) fn login(
+    txn: &ReadTransaction,
+    protocol: Protocol,
+    device: &str,
+    password: &[u8],
+) -> Result<Result<u64, String>> {
+    let generations = match credentials(txn, protocol, device)? {
+        Ok(generations) => generations,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let valid = generations.into_iter().find(|(_, credential)| credential.recognises(password));
     Ok(valid.map(|(generation, _)| generation).ok_or_else(|| "the password is wrong".to_owned()))
 }
 
-/// Judges a message of a device and keeps what is accepted.
+/// The key of a device that speaks CoAP: of the oldest generation, or of the one that the identity names.
+pub(crate) fn key(txn: &ReadTransaction, identity: &str) -> Result<Result<Key, String>> {
+    let (device, wanted) = match identity.split_once(':') {
+        Some((device, generation)) => (device, Some(generation)),
+        None => (identity, None),
+    };
+    let generations = match credentials(txn, Protocol::Coap, device)? {
+        Ok(generations) => generations,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let named = |generation: &u64| wanted.is_none_or(|wanted| generation.to_string() == wanted);
+    let found = generations.into_iter().find(|(generation, _)| named(generation));
+    Ok(match found {
+        Some((generation, Object { secret: Some(Kept::Clear(secret)), .. })) => {
+            Ok(Key { user: device.to_owned(), generation, secret: Secret::new(secret) })
+        }
+        _ => Err("there is no such key".to_owned()),
+    })
+}
+
+/// The credentials of a device that may speak this protocol, by generation.
+fn credentials(
+    txn: &ReadTransaction,
+    protocol: Protocol,
+    device: &str,
+) -> Result<Result<Vec<(u64, Object)>, String>> {
+    let objects = txn.open_table(OBJECTS)?;
+    let path = format!("devices/{device}");
+    let Some(object) = objects::check_name("device", device)
+        .is_ok()
+        .then(|| objects::find(&objects, &path))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(Err("there is no such device".to_owned()));
+    };
+    let spoken = object.settings::<Device>()?.protocol.to_string();
+    if spoken != protocol.to_string() {
+        return Ok(Err(format!("the device speaks {spoken}, not {protocol}")));
+    }
+    objects::generations(&objects, &path).map(Ok)
+}
+
+/// Judges a message of a device and keeps what is accepted. It also tells how many older readings were dropped.
 pub(crate) fn ingest(
     txn: &WriteTransaction,
     device: &str,
@@ -42,21 +93,25 @@ pub(crate) fn ingest(
     message: &[u8],
     now: f64,
     outbox_limit: u64,
-) -> Result<()> {
+) -> Result<(Taken, u64)> {
     let profile = {
         let objects = txn.open_table(OBJECTS)?;
         // A device that has just been removed has no say any more.
-        let Some(object) = objects::find(&objects, &format!("devices/{device}"))? else { return Ok(()) };
+        let Some(object) = objects::find(&objects, &format!("devices/{device}"))? else {
+            return Ok((Taken::default(), 0));
+        };
         let settings: Device = object.settings()?;
         objects::get(&objects, &format!("profiles/{}", settings.profile))?.settings::<Profile>()?
     };
+    seen(txn, device, now)?;
     let judged = readings::judge(device, &profile, resource, message, now);
     let mut last = txn.open_table(LAST)?;
     for reading in judged.iter().flatten() {
         let record = serde_json::to_vec(&reading.record).map_err(unreadable)?;
         last.insert((device, reading.resource.as_str()), record.as_slice())?;
     }
-    outbox::append(txn, judged.iter().flatten().map(|reading| &reading.record), outbox_limit)?;
+    let records = judged.iter().flatten().map(|reading| &reading.record);
+    let dropped = outbox::append(txn, records, outbox_limit)?;
 
     let mut counts = txn.open_table(COUNTS)?;
     let before = counts.get(device)?.map(|row| {
@@ -64,12 +119,16 @@ pub(crate) fn ingest(
         (accepted, rejected, reason.to_owned())
     });
     let (accepted, rejected, reason) = before.unwrap_or_default();
-    let rejections: Vec<_> = judged.iter().filter_map(|judged| judged.as_ref().err()).collect();
-    let accepted = accepted + (judged.len() - rejections.len()) as u64;
-    let rejected = rejected + rejections.len() as u64;
-    counts
-        .insert(device, (accepted, rejected, rejections.last().map_or(reason.as_str(), |reason| reason)))?;
-    Ok(())
+    let readings = judged.len() as u64;
+    let rejections: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
+    let taken = Taken { accepted: readings - rejections.len() as u64, rejected: rejections };
+    let accepted = accepted + taken.accepted;
+    let rejected = rejected + taken.rejected.len() as u64;
+    counts.insert(
+        device,
+        (accepted, rejected, taken.rejected.last().map_or(reason.as_str(), String::as_str)),
+    )?;
+    Ok((taken, dropped))
 }
 
 pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
@@ -131,7 +190,9 @@ pub(crate) fn delete_device(txn: &WriteTransaction, path: &str, mark: Option<&st
     let name = name_of(path);
     objects::delete(txn, path, mark)?;
     txn.open_table(COUNTS)?.remove(name)?;
+    txn.open_table(SEEN)?.remove(name)?;
     txn.open_table(LAST)?.retain_in((name, "")..(format!("{name}\0").as_str(), ""), |_, _| false)?;
+    commands::clear(txn, name)?;
     Ok(vec![(name.to_owned(), None)])
 }
 
@@ -141,8 +202,23 @@ pub(crate) fn delete_export(txn: &WriteTransaction, path: &str, mark: Option<&st
     Ok(Ended::new())
 }
 
-pub(crate) fn device_status(txn: &ReadTransaction, device: &str) -> Result<DeviceStatus> {
-    let mut status = DeviceStatus::default();
+/// Notes that a device was heard.
+pub(crate) fn seen(txn: &WriteTransaction, device: &str, now: f64) -> Result<()> {
+    txn.open_table(SEEN)?.insert(device, now)?;
+    Ok(())
+}
+
+pub(crate) fn device_status(
+    txn: &ReadTransaction,
+    device: &str,
+    protocol: DeviceProtocol,
+) -> Result<DeviceStatus> {
+    let mut status = DeviceStatus {
+        protocol,
+        last_seen: txn.open_table(SEEN)?.get(device)?.map(|row| row.value()),
+        commands_waiting: commands::count(txn, device)?,
+        ..DeviceStatus::default()
+    };
     if let Some(row) = txn.open_table(COUNTS)?.get(device)? {
         let (accepted, rejected, reason) = row.value();
         (status.accepted, status.rejected) = (accepted, rejected);

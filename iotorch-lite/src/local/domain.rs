@@ -123,7 +123,7 @@ fn look_at_workload(
     };
     let spec: WorkloadSpec = marked.spec().map_err(|error| failed("read", dir, error))?;
     let instance = instances.get(id.name());
-    let outputs = instance::outputs(instance, dir, spec.role)?;
+    let outputs = instance::outputs(instance, dir, &spec)?;
     Ok(seen(cx, id, Some(&marked), || (spec, outputs.into(), instance::health(instance))))
 }
 
@@ -187,7 +187,7 @@ async fn workload(
     let instance = instances.get(&name);
     match instance.and_then(Instance::failure) {
         Some(failure) => Err(failure),
-        None => Ok(instance::outputs(instance, &dir, after.role)?.into()),
+        None => Ok(instance::outputs(instance, &dir, after)?.into()),
     }
 }
 

@@ -10,7 +10,12 @@ use iotorch_core::{
     model::Infrastructure,
     resource::{KindName, Role, Spec, WorkloadSpec},
 };
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    sync::Arc,
+    time::Duration,
+};
 
 /// The name of the driver.
 pub(crate) const LOCAL: &str = "local";
@@ -70,10 +75,19 @@ impl Driver for LocalDriver {
     fn claims(&self, spec: &Spec) -> Vec<Claim> {
         let Spec::Workload(workload) = spec else { return Vec::new() };
         let settings = LiteSettings::read(&workload.settings, workload.role).unwrap_or_default();
-        let ports = [settings.management_port, settings.mqtt_port].into_iter().flatten();
-        let claim =
-            |port| Claim { resource: format!("port {}:{port}", Ipv4Addr::LOCALHOST), amount: 1, capacity: 1 };
-        ports.map(claim).collect()
+        let (data, management) = (settings.data().address, settings.management());
+        let management = management.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |management| management.address);
+        let claim = |sort: &str, address: IpAddr, port: Option<NonZeroU16>| {
+            let resource = format!("{sort} {}", SocketAddr::from((address, port?.get())));
+            Some(Claim { resource, amount: 1, capacity: 1 })
+        };
+        let claims = [
+            claim("port", management, settings.management_port),
+            claim("port", data, settings.mqtt_port),
+            claim("port", data, settings.http_port),
+            claim("UDP port", data, settings.coap_port),
+        ];
+        claims.into_iter().flatten().collect()
     }
 
     fn connect(&self, to: &Target) -> Result<Arc<dyn Domain>> {

@@ -1,16 +1,13 @@
 //! One gateway or server that this process hosts.
 
 use super::directory::failed;
-use crate::{
-    Gateway, LiteSettings, Secret, Server,
-    data_dir::{self, Ports},
-};
+use crate::{Gateway, Listen, LiteSettings, Ports, Secret, Server, data_dir, listening::reached_at};
 use iotorch_core::{
     Cause, Error, ErrorKind, Health, Issue, Result,
-    resource::{Endpoint, Role, WorkloadOutputs, WorkloadSpec},
+    resource::{Endpoint, NetAddress, Role, WorkloadOutputs, WorkloadSpec},
     secret::SecretStore,
 };
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// What was started, and what became of it.
 #[derive(Debug)]
@@ -57,11 +54,20 @@ impl Software {
     }
 
     fn ports(&self) -> Ports {
-        let (mqtt, management) = match self {
-            Self::Gateway(gateway) => (gateway.mqtt_address(), gateway.management_address()),
-            Self::Server(server) => (server.mqtt_address(), server.management_address()),
-        };
-        Ports { mqtt: mqtt.port(), management: management.port() }
+        match self {
+            Self::Gateway(gateway) => Ports {
+                mqtt: gateway.mqtt_address().port(),
+                http: gateway.http_address().port(),
+                coap: gateway.coap_address().port(),
+                management: gateway.management_address().port(),
+            },
+            Self::Server(server) => Ports {
+                mqtt: server.mqtt_address().port(),
+                http: server.http_address().port(),
+                coap: 0,
+                management: server.management_address().port(),
+            },
+        }
     }
 }
 
@@ -96,20 +102,42 @@ impl Instance {
 
 /// What a workload tells: where it listens or, if it was not started yet, where it will. One that cannot start listens
 /// nowhere, so that the next plan tries to repair it.
-pub(super) fn outputs(instance: Option<&Instance>, dir: &Path, role: Role) -> Result<WorkloadOutputs> {
+pub(super) fn outputs(
+    instance: Option<&Instance>,
+    dir: &Path,
+    spec: &WorkloadSpec,
+) -> Result<WorkloadOutputs> {
     let ports = match instance.map(|instance| &instance.state) {
         Some(Ok(software)) => Some(software.ports()),
         Some(Err(_)) => None,
         None => data_dir::recorded_ports(dir).map_err(|error| failed("read the ports of", dir, error))?,
     };
-    let at = |port| Endpoint::net(Ipv4Addr::LOCALHOST.to_string(), port);
-    let endpoints = |ports: Ports| {
-        BTreeMap::from([("management".to_owned(), at(ports.management)), ("mqtt".to_owned(), at(ports.mqtt))])
+    let endpoints = ports.map(|ports| {
+        let settings = LiteSettings::read(&spec.settings, spec.role).unwrap_or_default();
+        endpoints(&settings, ports)
+    });
+    Ok(WorkloadOutputs { release: format!("lite {}", spec.role), endpoints: endpoints.unwrap_or_default() })
+}
+
+/// The endpoints there are, by name.
+fn endpoints(settings: &LiteSettings, ports: Ports) -> BTreeMap<String, Endpoint> {
+    let (data, management) = (settings.data(), settings.management());
+    let at = |name: &str, listen: Option<&Listen>, port, tls| {
+        let host = reached_at(listen, port).ip().to_string();
+        (port != 0).then(|| (name.to_owned(), Endpoint::Net(NetAddress { host, port, tls })))
     };
-    Ok(WorkloadOutputs {
-        release: format!("lite {role}"),
-        endpoints: ports.map(endpoints).unwrap_or_default(),
-    })
+    let speaks_tls = |listen: Option<&Listen>| listen.is_some_and(|listen| listen.tls.is_some());
+    let (data, management) = (Some(&data), management.as_ref());
+    [
+        at("mqtt", data, ports.mqtt, speaks_tls(data)),
+        at("http", data, ports.http, speaks_tls(data)),
+        // DTLS is the TLS of CoAP.
+        at("coap", data, ports.coap, true),
+        at("management", management, ports.management, speaks_tls(management)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(super) fn health(instance: Option<&Instance>) -> Health {

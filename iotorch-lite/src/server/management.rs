@@ -1,11 +1,17 @@
 //! The management API of the server; its paths are listed in [`crate::api`].
 
-use super::{App, messages, state};
+use super::{App, messages, reading, state};
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{ChannelStats, Kind, MessageQuery, Nothing, Page, ServerStatus},
-    managing::{self, Changes, Ended, Manages, Rule, Sort, credential, object},
+    api::{Attachment, ChannelStats, Kind, MessageQuery, Nothing, Page, SenmlRecord, ServerStatus},
+    clock,
+    following::{LINES, lines},
+    log::Log,
+    managing::{self, Changes, Ended, Manages, Rule, Sort, credential, credentials, object},
+    metrics::Metrics,
     objects::Kept,
+    openapi::{Calls, Operation, with_document},
+    senml::{self, Format},
     store::Store,
     web,
 };
@@ -13,11 +19,18 @@ use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::Method,
-    routing::get,
+    http::{
+        HeaderMap, HeaderName, Method, Uri,
+        header::{ACCEPT, CONTENT_TYPE, LINK},
+    },
+    response::{IntoResponse, Response},
 };
 use redb::WriteTransaction;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+const SENML_JSON: &str = "application/senml+json";
+const SENML_CBOR: &str = "application/senml+cbor";
 
 const TENANTS: Sort = Sort {
     kind: Kind::Tenant,
@@ -43,17 +56,35 @@ pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
             (allowed, _) => allowed,
         }
     };
-    let router = Router::new()
-        .route("/objects", get(managing::all::<App>))
-        .route("/status", get(status))
-        .route("/tenants/{tenant}", object::<App, Nothing>(TENANTS))
-        .route("/tenants/{tenant}/attachments/{name}", object::<App, Nothing>(ATTACHMENTS))
-        .route("/tenants/{tenant}/attachments/{name}/credentials", get(managing::generations::<App>))
-        .route("/tenants/{tenant}/attachments/{name}/credentials/{generation}", credential::<App>())
-        .route("/tenants/{tenant}/channels/{channel}/messages", get(read_messages))
-        .route("/tenants/{tenant}/channels/{channel}/stats", get(read_stats))
-        .with_state(app);
-    web::with_health(web::guard(router, admin, tenants), "server")
+    let (router, document) = managing::router()
+        .route("/status", Calls::get(status, Operation::get("How it is doing").gives::<ServerStatus>()))
+        .route("/tenants/{tenant}", object::<App, Nothing, Nothing>(TENANTS))
+        .route("/tenants/{tenant}/attachments/{name}", object::<App, Nothing, Attachment>(ATTACHMENTS))
+        .route("/tenants/{tenant}/attachments/{name}/credentials", credentials())
+        .route("/tenants/{tenant}/attachments/{name}/credentials/{generation}", credential())
+        .route("/tenants/{tenant}/channels/{channel}/messages", messages_calls())
+        .route("/tenants/{tenant}/channels/{channel}/messages/stream", stream_calls())
+        .route("/tenants/{tenant}/channels/{channel}/stats", stats_calls())
+        .finish("server", app);
+    with_document(web::with_health(web::guard(router, admin, tenants), "server"), document)
+}
+
+fn messages_calls() -> Calls<Arc<App>> {
+    let operation = Operation::get("Messages of a channel")
+        .query::<MessageQuery>()
+        .gives::<Page>()
+        .gives_as::<Vec<SenmlRecord>>(SENML_JSON)
+        .gives_plain(SENML_CBOR);
+    Calls::get(read_messages, operation)
+}
+
+fn stream_calls() -> Calls<Arc<App>> {
+    let operation = Operation::get("New messages of a channel, a line each").gives_as::<SenmlRecord>(LINES);
+    Calls::get(follow_messages, operation)
+}
+
+fn stats_calls() -> Calls<Arc<App>> {
+    Calls::get(read_stats, Operation::get("What is in a channel").gives::<ChannelStats>())
 }
 
 #[async_trait]
@@ -64,6 +95,22 @@ impl Manages for App {
 
     fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    fn log(&self) -> &Log {
+        &self.core.log
+    }
+
+    fn stopped(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    fn metrics(&self) -> Result<Metrics> {
+        let core = &self.core;
+        let open = self.seats.each_ref().map(|(protocol, seats)| (*protocol, seats.count()));
+        let mut metrics = Metrics::new("server", &core.counters, core.store.commits(), &open);
+        metrics.usage(&core.store.read(messages::usage)?);
+        Ok(metrics)
     }
 
     fn user(txn: &WriteTransaction, holder: &str) -> Result<Option<String>> {
@@ -78,33 +125,73 @@ impl Manages for App {
     }
 }
 
-async fn status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
-    Json(ServerStatus { refused: app.core.refusals.all() })
+async fn status(State(app): State<Arc<App>>) -> Result<Json<ServerStatus>> {
+    let tenants = app.core.store.read(messages::usage)?;
+    Ok(Json(ServerStatus { tenants, refused: app.core.refusals.all() }))
 }
 
 async fn read_messages(
     State(app): State<Arc<App>>,
     Path((tenant, channel)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
     query: Result<Query<MessageQuery>, QueryRejection>,
-) -> Result<Json<Page>> {
+) -> Result<Response> {
     let query = web::query(query)?;
     let read = move || {
+        let since = app.core.bounds(clock::now()).since;
         app.core.store.read(|txn| {
             state::check_channel(txn, &tenant, &channel)?;
-            messages::page(txn, &channel, &query)
+            reading::page(txn, &channel, &query, since)
         })
     };
     // A page may have to come from disk.
     let page = tokio::task::spawn_blocking(read).await;
-    page.map_err(|error| Error::store("cannot read messages").caused_by(error))?.map(Json)
+    let page = page.map_err(|error| Error::store("cannot read messages").caused_by(error))??;
+    Ok(match accepted(&headers) {
+        None => Json(page).into_response(),
+        Some((form, format)) => {
+            let next = page.next.map(|cursor| next_link(&uri, &cursor));
+            (next, [(CONTENT_TYPE, form)], senml::write(&page.messages, format)).into_response()
+        }
+    })
+}
+
+/// The form of SenML that the request prefers to a page.
+fn accepted(headers: &HeaderMap) -> Option<(&'static str, Format)> {
+    let forms = headers.get(ACCEPT)?.to_str().ok()?.split(',');
+    let mut known = forms.filter_map(|form| match form.split(';').next().unwrap_or_default().trim() {
+        SENML_JSON => Some(Some((SENML_JSON, Format::Json))),
+        SENML_CBOR => Some(Some((SENML_CBOR, Format::Cbor))),
+        "application/json" | "application/*" | "*/*" => Some(None),
+        _ => None,
+    });
+    known.next().flatten()
+}
+
+/// Where the next page is, as RFC 8288 writes it.
+fn next_link(uri: &Uri, cursor: &str) -> [(HeaderName, String); 1] {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    let others = parameters.filter(|one| !one.is_empty() && !one.starts_with("cursor="));
+    let query: String = others.map(|other| format!("{other}&")).collect();
+    [(LINK, format!("<{}?{query}cursor={cursor}>; rel=\"next\"", uri.path()))]
+}
+
+async fn follow_messages(
+    State(app): State<Arc<App>>,
+    Path((tenant, channel)): Path<(String, String)>,
+) -> Result<Response> {
+    app.core.store.read(|txn| state::check_channel(txn, &tenant, &channel))?;
+    Ok(lines(app.core.followers.follow(&channel)?, app.stop.clone()))
 }
 
 async fn read_stats(
     State(app): State<Arc<App>>,
     Path((tenant, channel)): Path<(String, String)>,
 ) -> Result<Json<ChannelStats>> {
+    let since = app.core.bounds(clock::now()).since;
     app.core.store.read(|txn| {
         state::check_channel(txn, &tenant, &channel)?;
-        Ok(Json(messages::stats(txn, &channel)?))
+        Ok(Json(messages::stats(txn, &tenant, &channel, since)?))
     })
 }

@@ -1,11 +1,11 @@
 //! What a server knows besides messages: tenants, and the things and channels of their attachments.
 
-use super::messages;
+use super::messages::{self, Bounds, Place, Stored};
 use crate::{
     Error, ErrorKind, Result,
     api::{Attachment, Kind},
     managing::Ended,
-    objects::{self, OBJECTS, Object, unreadable},
+    objects::{self, OBJECTS, Object, name_of, unreadable},
 };
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
@@ -17,8 +17,15 @@ const CHANNELS: TableDefinition<&str, &str> = TableDefinition::new("channels");
 pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(OBJECTS)?;
     txn.open_table(THINGS)?;
-    txn.open_table(CHANNELS)?;
-    messages::setup(txn)
+    let channels = txn.open_table(CHANNELS)?;
+    messages::setup(txn, |channel| {
+        Ok(channels.get(channel)?.map_or_else(String::new, |path| tenant_of(path.value()).to_owned()))
+    })
+}
+
+/// The tenant of an attachment, by its path.
+fn tenant_of(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 /// The generation of a thing's key that this is.
@@ -47,11 +54,14 @@ pub(crate) fn ingest(
     channel: &str,
     pack: &[u8],
     now: f64,
-) -> Result<()> {
-    if txn.open_table(THINGS)?.get(thing)?.is_none() {
-        return Ok(());
-    }
-    messages::append(txn, thing, channel, pack, now)
+    bounds: Bounds,
+) -> Result<Stored> {
+    let tenant = match txn.open_table(THINGS)?.get(thing)? {
+        Some(path) => tenant_of(path.value()).to_owned(),
+        None => return Ok(Stored::default()),
+    };
+    let place = Place { tenant, thing: thing.to_owned(), channel: channel.to_owned() };
+    messages::append(txn, &place, pack, now, bounds)
 }
 
 /// Refuses a channel that is not this tenant's, as if it were not there.
@@ -116,8 +126,9 @@ pub(crate) fn delete_attachment(txn: &WriteTransaction, path: &str, mark: Option
     let Attachment { thing, channel } = object.settings()?;
     txn.open_table(THINGS)?.remove(thing.as_str())?;
     txn.open_table(CHANNELS)?.remove(channel.as_str())?;
-    messages::clear(txn, &thing, &channel)?;
-    Ok(vec![(thing, None)])
+    let place = Place { tenant: tenant_of(path).to_owned(), thing, channel };
+    messages::clear(txn, &place)?;
+    Ok(vec![(place.thing, None)])
 }
 
 /// Deletes a tenant with its attachments.
@@ -129,6 +140,7 @@ pub(crate) fn delete_tenant(txn: &WriteTransaction, path: &str, mark: Option<&st
         ended.extend(delete_attachment(txn, attachment, None)?);
     }
     objects::delete(txn, path, mark)?;
+    messages::forget(txn, name_of(path))?;
     Ok(ended)
 }
 

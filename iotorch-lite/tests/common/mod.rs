@@ -5,7 +5,7 @@ pub mod world;
 
 use iotorch_lite::{
     Gateway, GatewayConfig, Secret, Server, ServerConfig,
-    api::{Attachment, Device, Export, GatewayStatus, MessageQuery, Nothing, Profile, Put},
+    api::{Attachment, Device, DeviceProtocol, Export, GatewayStatus, MessageQuery, Nothing, Profile, Put},
     client::{GatewayClient, ServerClient},
     senml::Record,
 };
@@ -85,7 +85,14 @@ pub fn profile() -> Profile {
 pub async fn add_devices(client: &GatewayClient, devices: &[&str]) {
     client.put_profile("sensor", &put(profile()), false).await.unwrap();
     for device in devices {
-        client.put_device(device, &put(Device { profile: "sensor".to_owned() }), false).await.unwrap();
+        client
+            .put_device(
+                device,
+                &put(Device { profile: "sensor".to_owned(), protocol: DeviceProtocol::Mqtt }),
+                false,
+            )
+            .await
+            .unwrap();
         client.put_credential(device, 1, &put_secret(Nothing {}, PASSWORD), false).await.unwrap();
     }
 }
@@ -98,10 +105,24 @@ pub async fn attach(client: &ServerClient) -> Attachment {
     attachment
 }
 
+/// A plain client of HTTP.
+pub fn plain_http() -> reqwest::Client {
+    // It asks for TLS even where it speaks none.
+    let tls = iotorch_lite::client::tls(None).unwrap();
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
+}
+
+/// Whoever publishes as the thing of an attachment.
+pub async fn thing(server: &Server, attachment: &Attachment) -> Mqtt {
+    let thing = attachment.thing.as_str();
+    Mqtt::connect(server.mqtt_address(), thing, thing, KEY).await.unwrap()
+}
+
 pub fn export_to(server: &Server, attachment: &Attachment) -> Export {
     Export {
         host: "127.0.0.1".to_owned(),
         port: server.mqtt_address().port(),
+        tls: false,
         user_name: Some(attachment.thing.clone()),
         topic: attachment.topic(),
         client_id: None,

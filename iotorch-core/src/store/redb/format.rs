@@ -31,14 +31,28 @@ pub(super) const FORMATS: Formats = Formats { current: 1, upgrades: &[] };
 pub(super) fn prepare(database: &Database, name: &str, formats: Formats) -> Result<String> {
     let failed = |error: ::redb::Error| fault::open(name, error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
-    let mut tables = transaction.list_tables().map_err(|error| failed(error.into()))?.peekable();
-    if tables.peek().is_none() {
+    let mut tables = transaction.list_tables().map_err(|error| failed(error.into()))?;
+    if tables.next().is_none() {
         let installation = new_installation();
         initialise(database, formats, &installation).map_err(failed)?;
         return Ok(installation);
     }
-    let is_ours = tables.any(|table| table.name() == ::redb::TableHandle::name(&META));
     let reader = Reader { transaction: &transaction, name };
+    let format = read(&reader, formats)?;
+    let installation = reader
+        .meta(META_INSTALLATION)?
+        .ok_or_else(|| fault::damaged(name, "the identity of the installation is not there"))?;
+    if format < formats.current {
+        upgrade(database, name, formats, format)?;
+    }
+    Ok(installation)
+}
+
+/// The format of a file, which is not newer than this version.
+pub(super) fn read(reader: &Reader<'_>, formats: Formats) -> Result<u32> {
+    let name = reader.name;
+    let mut tables = reader.transaction.list_tables().map_err(|error| fault::open(name, error))?;
+    let is_ours = tables.any(|table| table.name() == ::redb::TableHandle::name(&META));
     let format = if is_ours { reader.meta(META_FORMAT)? } else { None };
     let Some(format) = format.and_then(|text| text.parse::<u32>().ok()) else {
         return Err(Error::new(ErrorKind::Unexpected, format!("cannot open the store \"{name}\""))
@@ -52,13 +66,7 @@ pub(super) fn prepare(database: &Database, name: &str, formats: Formats) -> Resu
                 "it was written by a newer iotorch (format {format}, this one reads up to {newest})"
             )));
     }
-    let installation = reader
-        .meta(META_INSTALLATION)?
-        .ok_or_else(|| fault::damaged(name, "the identity of the installation is not there"))?;
-    if format < formats.current {
-        upgrade(database, name, formats, format)?;
-    }
-    Ok(installation)
+    Ok(format)
 }
 
 /// Makes the tables of a new file.

@@ -318,3 +318,23 @@ fn a_format_that_no_upgrade_starts_from_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
     assert!(refused.to_cause().root().contains("format 0 is too old"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn what_is_peeked_at_is_what_was_committed_and_nothing_is_made_or_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    assert_eq!(RedbStore::peek(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!path.exists());
+
+    let store = RedbStore::open(&path).unwrap();
+    let slice = Slice { name: "greenhouse".parse().unwrap(), spec: SliceSpec::default() };
+    store.commit(vec![Write::PutSlice(Arc::new(slice.clone()))]).await.unwrap();
+    assert_eq!(RedbStore::peek(&path).unwrap_err().kind(), ErrorKind::Conflict);
+    drop(store);
+
+    let before = std::fs::read(&path).unwrap();
+    let seen = RedbStore::peek(&path).unwrap();
+    assert_eq!(seen.slices[&slice.name].document.as_deref(), Some(&slice));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(RedbStore::open(&path).is_ok());
+}

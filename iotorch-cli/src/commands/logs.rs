@@ -1,0 +1,153 @@
+//! `iotorch logs`
+
+use std::time::Duration;
+
+use clap::Args;
+use futures::StreamExt;
+use iotorch_core::{
+    Error, ErrorKind,
+    model::{PartName, SliceName},
+};
+use iotorch_lite::api::{Followed, LogEntry, LogPage, LogQuery};
+use jiff::tz::TimeZone;
+
+use crate::{
+    cli::Setting,
+    exit::Exit,
+    failure::Result,
+    installation::{self, Purpose, Session},
+    interrupt,
+    management::{self, Part},
+    render,
+    screen::Format,
+};
+
+/// The most entries that are read at once.
+const MOST: u32 = 1000;
+
+/// The pause before a gateway or server that went is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Read the log of a gateway or server
+///
+/// What an operator wants to know of it: starts, connections to servers, logins and messages that were refused, and why. It holds
+/// no secret.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  iotorch logs greenhouse gw
+  iotorch logs greenhouse gw --follow
+  iotorch logs greenhouse hub --previous          of the start before this one
+  iotorch logs greenhouse hub --tail 5 --output json")]
+pub(crate) struct LogsArgs {
+    /// The slice
+    #[arg(value_name = "SLICE")]
+    slice: SliceName,
+    /// The gateway or server
+    #[arg(value_name = "NAME")]
+    part: PartName,
+    /// Go on with what happens, until Ctrl-C
+    #[arg(long, short, conflicts_with = "previous")]
+    follow: bool,
+    /// Of the start before this one
+    #[arg(long)]
+    previous: bool,
+    /// At most so many entries, the newest
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
+    tail: u32,
+}
+
+pub(crate) async fn exec(args: LogsArgs, setting: &Setting) -> Result<Exit> {
+    let stop = interrupt::asked_to_stop()?;
+    let part = installation::with(setting, Purpose::Look, async |session| find(session, &args).await).await?;
+    if args.follow {
+        tokio::select! {
+            ended = follow(&part, &args, setting) => ended?,
+            () = stop => {}
+        }
+        return Ok(Exit::Done);
+    }
+    let entries = read(&part, &args).await?;
+    match setting.screen.format() {
+        Format::Table => setting.screen.result(render::log::entries(&entries, &TimeZone::system()))?,
+        Format::Json | Format::Yaml => setting.screen.data(&entries)?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn find(session: &Session, args: &LogsArgs) -> Result<Part> {
+    let status = super::status_of(session.orchestrator(), &args.slice, "read the logs of").await?;
+    let mut parts = management::parts(session, &status).await?;
+    parts.retain(|part| !part.is_shared);
+    if let Some(found) = parts.iter().position(|part| part.name == args.part) {
+        return Ok(parts.swap_remove(found));
+    }
+    let names: Vec<String> = parts.iter().map(|part| part.name.to_string()).collect();
+    let help = match names.is_empty() {
+        true => {
+            "gateways and servers with application: lite have one, unless they run outside of iotorch".into()
+        }
+        false => format!("those that have one are: {}", names.join(", ")),
+    };
+    let why = format!(
+        "cannot read the log of \"{}\": slice \"{}\" has no such gateway or server with a log",
+        args.part, args.slice
+    );
+    Err(Error::new(ErrorKind::NotFound, why).with_help(help).into())
+}
+
+async fn page(part: &Part, query: LogQuery) -> Result<LogPage> {
+    Ok(part.log(&query).await?)
+}
+
+async fn read(part: &Part, args: &LogsArgs) -> Result<Vec<LogEntry>> {
+    let limit = Some(args.tail as usize);
+    let now = page(part, LogQuery { limit, ..LogQuery::default() }).await?;
+    if !args.previous {
+        return Ok(now.entries);
+    }
+    let start = now.start.checked_sub(1).filter(|start| *start > 0).ok_or_else(|| {
+        let why = format!("cannot read the log of {part} before this start: it is the first");
+        Error::new(ErrorKind::NotFound, why)
+    })?;
+    Ok(page(part, LogQuery { limit, start: Some(start), ..LogQuery::default() }).await?.entries)
+}
+
+/// Shows entries as they come, also after the gateway or server was away. It only ends with an error.
+async fn follow(part: &Part, args: &LogsArgs, setting: &Setting) -> Result<()> {
+    let mut last = 0;
+    loop {
+        match part.follow_log().await {
+            Ok(mut coming) => {
+                // Read after the stream has begun, so that nothing is missed between the two.
+                let query = match last {
+                    0 => LogQuery { limit: Some(args.tail as usize), ..LogQuery::default() },
+                    last => LogQuery { after: Some(last), limit: Some(MOST as usize), ..LogQuery::default() },
+                };
+                for entry in page(part, query).await?.entries {
+                    last = tell(entry, last, setting)?;
+                }
+                while let Some(Ok(next)) = coming.next().await {
+                    match next {
+                        Followed::Item(entry) => last = tell(entry, last, setting)?,
+                        Followed::Skipped { .. } => break,
+                    }
+                }
+            }
+            Err(error) if last == 0 => return Err(error.into()),
+            Err(_) => {}
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Shows an entry that was not shown yet, and gives the number of the last one that was.
+fn tell(entry: LogEntry, last: u64, setting: &Setting) -> Result<u64> {
+    if entry.seq <= last {
+        return Ok(last);
+    }
+    match setting.screen.format() {
+        Format::Table => setting.screen.result(render::log::entry(&entry, &TimeZone::system()))?,
+        Format::Json | Format::Yaml => setting.screen.item(&entry)?,
+    }
+    Ok(entry.seq)
+}

@@ -1,0 +1,149 @@
+//! What gateways and servers themselves say of the devices that send.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use iotorch_core::{Result, model::DeviceProtocol};
+use iotorch_lite::{api::GatewayStatus, client::GatewayClient};
+use tokio::time::Instant;
+
+use crate::{device::Device, management::failed, readings::Channel};
+
+/// The pause between two looks at what waits for servers.
+const LOOKS: Duration = Duration::from_millis(50);
+
+/// The gateways of the devices that send, and the channels of these gateways.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    gateway: Option<GatewayClient>,
+    channels: Vec<Channel>,
+    devices: Vec<Device>,
+}
+
+/// What is on account of the devices at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Readings that gateways took.
+    pub(crate) accepted: u64,
+    /// Readings, or messages as a whole, that gateways did not take.
+    pub(crate) rejected: u64,
+    /// Why readings of devices that were not told so were rejected: the last reason of each device stands for all.
+    pub(crate) reasons: BTreeMap<String, u64>,
+    /// Readings that are stored; at each of several servers, if their gateway sends to several.
+    pub(crate) stored: u64,
+    /// Readings that wait for servers.
+    pub(crate) waiting: u64,
+}
+
+impl Accounts {
+    /// Adds devices of one gateway.
+    pub(crate) fn add(
+        &mut self,
+        gateway: Option<GatewayClient>,
+        channels: Vec<Channel>,
+        devices: Vec<Device>,
+    ) {
+        self.0.push(Entry { gateway, channels, devices });
+    }
+
+    /// Whether all gateways tell what they took.
+    pub(crate) fn knows_accepted(&self) -> bool {
+        self.0.iter().all(|entry| entry.gateway.is_some())
+    }
+
+    /// Whether there are servers that tell what they stored.
+    pub(crate) fn knows_stored(&self) -> bool {
+        self.0.iter().all(|entry| !entry.channels.is_empty())
+    }
+
+    /// One channel of each gateway.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.0.iter().filter_map(|entry| entry.channels.first())
+    }
+
+    /// What is on account now.
+    pub(crate) async fn read(&self) -> Result<Account> {
+        let mut account = Account::default();
+        for entry in &self.0 {
+            if let Some(status) = entry.status().await? {
+                account.add(&status, &entry.devices);
+            }
+            account.stored += entry.stored().await?;
+        }
+        Ok(account)
+    }
+
+    /// Waits until nothing waits for servers, but no longer than until `deadline`.
+    pub(crate) async fn settle(&self, deadline: Instant) -> Result<()> {
+        loop {
+            let waiting = futures::future::try_join_all(self.0.iter().map(Entry::status)).await?;
+            let waiting: u64 = waiting.iter().flatten().map(waiting_at).sum();
+            if waiting == 0 || Instant::now() + LOOKS > deadline {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOKS).await;
+        }
+    }
+}
+
+impl Entry {
+    async fn status(&self) -> Result<Option<GatewayStatus>> {
+        match &self.gateway {
+            Some(gateway) => {
+                let status = gateway.status().await;
+                status.map(Some).map_err(|error| failed("cannot ask a gateway what it took", error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What all servers of the gateway have: the least of what each has.
+    async fn stored(&self) -> Result<u64> {
+        let mut least = None;
+        for channel in &self.channels {
+            let stats = channel.stats().await?;
+            let is_ours = |name: &str| {
+                name.split_once(':').is_some_and(|(user, _)| self.devices.iter().any(|own| own.user == user))
+            };
+            let names = stats.names.iter().filter(|(name, _)| is_ours(name));
+            let count: u64 = names.map(|(_, stats)| stats.count).sum();
+            least = Some(least.map_or(count, |least: u64| least.min(count)));
+        }
+        Ok(least.unwrap_or_default())
+    }
+}
+
+fn waiting_at(status: &GatewayStatus) -> u64 {
+    status.exports.values().map(|export| export.pending).max().unwrap_or_default()
+}
+
+impl Account {
+    fn add(&mut self, status: &GatewayStatus, devices: &[Device]) {
+        for device in devices {
+            let Some(told) = status.devices.get(&device.user) else { continue };
+            self.accepted += told.accepted;
+            self.rejected += told.rejected;
+            if let (Some(reason), DeviceProtocol::Mqtt) = (&told.last_rejection, device.protocol) {
+                *self.reasons.entry(reason.clone()).or_default() += told.rejected;
+            }
+        }
+        self.waiting += waiting_at(status);
+    }
+
+    /// What came on account since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let reasons = self.reasons.iter().filter_map(|(reason, times)| {
+            let new = times.saturating_sub(before.reasons.get(reason).copied().unwrap_or_default());
+            (new > 0).then(|| (reason.clone(), new))
+        });
+        Self {
+            accepted: self.accepted.saturating_sub(before.accepted),
+            rejected: self.rejected.saturating_sub(before.rejected),
+            reasons: reasons.collect(),
+            stored: self.stored.saturating_sub(before.stored),
+            waiting: self.waiting,
+        }
+    }
+}

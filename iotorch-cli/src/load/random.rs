@@ -1,0 +1,117 @@
+//! Random readings that a profile allows.
+
+use iotorch_core::model::{ProfileResource, Range, ValueType};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
+
+use crate::device::{Device, Reading, number};
+
+/// What numbers are taken from where the profile has no range.
+const DEFAULT_RANGE: Range = Range(0.0, 100.0);
+
+/// Integers are exact up to here in JSON.
+const EXACT: f64 = 9_007_199_254_740_991.0;
+
+/// Random readings of one device, the same for the same seed, whatever other devices do.
+#[derive(Debug)]
+pub(crate) struct Random {
+    rng: StdRng,
+    resources: Vec<ProfileResource>,
+}
+
+impl Random {
+    /// Readings of all resources that the device reports.
+    pub(crate) fn new(seed: u64, device: &Device) -> Self {
+        let resources = device.resources.iter().filter(|resource| resource.access.can_read());
+        Self { rng: StdRng::from_seed(own_seed(seed, device)), resources: resources.cloned().collect() }
+    }
+
+    /// A share of a whole, from 0 up to but not including 1.
+    pub(crate) fn share(&mut self) -> f64 {
+        self.rng.random()
+    }
+
+    /// One reading of each resource.
+    pub(crate) fn readings(&mut self) -> Vec<Reading> {
+        let rng = &mut self.rng;
+        let reading = |resource: &ProfileResource| Reading {
+            resource: resource.name.to_string(),
+            value: value(rng, resource),
+        };
+        self.resources.iter().map(reading).collect()
+    }
+}
+
+/// The seed of one device: the seed of all, and over the rest of the bytes its slice and name.
+fn own_seed(seed: u64, device: &Device) -> [u8; 32] {
+    let mut own = [0; 32];
+    own[..8].copy_from_slice(&seed.to_le_bytes());
+    let name = device.slice.as_str().bytes().chain([b'/']).chain(device.name.as_str().bytes());
+    for (index, byte) in name.enumerate() {
+        let at = 8 + index % 24;
+        own[at] = own[at].rotate_left(3) ^ byte;
+    }
+    own
+}
+
+fn value(rng: &mut StdRng, resource: &ProfileResource) -> Value {
+    let Range(low, high) = resource.range.unwrap_or(DEFAULT_RANGE);
+    match resource.value_type {
+        ValueType::Float => number(within(rng, low, high)),
+        ValueType::Integer => {
+            let (low, high) = (low.max(-EXACT).ceil(), high.min(EXACT).floor());
+            #[allow(clippy::cast_possible_truncation, reason = "both are whole and below 2^53")]
+            Value::from(within(rng, low, high).round().clamp(low, high) as i64)
+        }
+        ValueType::Bool => Value::from(rng.random::<bool>()),
+        ValueType::String => Value::from(format!("{:08x}", rng.random::<u32>())),
+    }
+}
+
+/// A number of the range, with two decimals where the range has room for them.
+fn within(rng: &mut StdRng, low: f64, high: f64) -> f64 {
+    let share: f64 = rng.random();
+    let exact = low * (1.0 - share) + high * share;
+    let rounded = (exact * 100.0).round() / 100.0;
+    if (low..=high).contains(&rounded) { rounded } else { exact.clamp(low, high) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::tests::bench;
+
+    fn resource(value_type: ValueType, range: Range) -> ProfileResource {
+        ProfileResource::builder().name("it".parse().unwrap()).value_type(value_type).range(range).build()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_readings_and_each_device_has_its_own() {
+        let mut other = bench();
+        other.name = "bench-2".parse().unwrap();
+        let ten = |seed, device: &Device| {
+            let mut random = Random::new(seed, device);
+            (0..10).map(|_| random.readings()).collect::<Vec<_>>()
+        };
+        assert_eq!(ten(7, &bench()), ten(7, &bench()));
+        assert_ne!(ten(7, &bench()), ten(8, &bench()));
+        assert_ne!(ten(7, &bench()), ten(7, &other));
+        assert!(ten(7, &bench()).iter().all(|readings| readings.len() == 1), "an actuator reports nothing");
+    }
+
+    #[test]
+    fn values_lie_in_the_range_of_the_profile() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let ranges = [Range(-40.0, 85.0), Range(0.001, 0.002), Range(5.0, 5.0), Range(f64::MIN, f64::MAX)];
+        for range in ranges {
+            for _ in 0..1000 {
+                let float = value(&mut rng, &resource(ValueType::Float, range)).as_f64().unwrap();
+                assert!((range.0..=range.1).contains(&float), "{float} is not in {range:?}");
+            }
+        }
+        for _ in 0..1000 {
+            let integer = value(&mut rng, &resource(ValueType::Integer, Range(-1.5, 2.5))).as_i64().unwrap();
+            assert!((-1..=2).contains(&integer), "{integer}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Who may do what at a gateway or server, and where messages go: the same for every protocol.
+//!
+//! A listener proves who its client is, asks the [`Access`], and says the answer in the words of its protocol. What is a
+//! topic in MQTT is the path in HTTP and CoAP, without the slash in front.
+
+use crate::{Result, Secret, gateway::commands::Commands, limits::Limiter, refusals::Refusals};
+use async_trait::async_trait;
+use std::fmt;
+
+/// The protocols between a client and a gateway or server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Mqtt,
+    Http,
+    Coap,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Mqtt => "mqtt",
+            Self::Http => "http",
+            Self::Coap => "coap",
+        })
+    }
+}
+
+/// What a client proves to know without sending it, and who it then is.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) user: String,
+    pub(crate) generation: u64,
+    pub(crate) secret: Secret,
+}
+
+/// What became of the readings of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Readings that are stored, those that were stored before included.
+    pub(crate) accepted: u64,
+    /// Why each of the others is not.
+    pub(crate) rejected: Vec<String>,
+}
+
+/// Who may do what, and where messages go.
+#[async_trait]
+pub(crate) trait Access: Send + Sync + 'static {
+    /// The generation of the credential that this password is, or why the login is refused.
+    fn login(&self, protocol: Protocol, user: &str, password: &[u8]) -> std::result::Result<u64, String>;
+
+    /// The key that a client with this identity has to prove to know over CoAP, or why there is none. The identity is a
+    /// user, with its oldest generation, or a user, a colon and a generation.
+    fn key(&self, identity: &str) -> std::result::Result<Key, String>;
+
+    fn may_publish(&self, user: &str, topic: &str) -> bool;
+
+    fn may_subscribe(&self, user: &str, filter: &str) -> bool;
+
+    /// Stores a message durably. The message is acknowledged if and only if this succeeds.
+    async fn publish(&self, user: &str, topic: &str, payload: &[u8]) -> Result<Taken>;
+
+    /// The commands that wait for clients, where there are any.
+    fn commands(&self) -> Option<&Commands>;
+
+    fn refusals(&self) -> &Refusals;
+
+    /// How many messages each user may send.
+    fn limits(&self) -> &Limiter;
+}
