@@ -93,8 +93,6 @@ fn what_cannot_be_done_is_said_with_the_way_out() {
                 ("iotorch simulate slice1 --rate many", 3),
                 ("iotorch command slice2 dev vent true", 3),
                 ("iotorch command slice1 dev vent true", 3),
-                ("iotorch events slice2", 3),
-                ("iotorch logs slice2 gw", 3),
                 ("iotorch logs slice1 gw", 3),
                 ("iotorch gateway", 3),
                 ("iotorch gateway --data-dir gw --config nothing.yaml", 3),

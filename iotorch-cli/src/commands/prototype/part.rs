@@ -61,12 +61,14 @@ pub(super) async fn slice_of<P: Part>(
     if having.len() == 1 {
         return Ok(having.swap_remove(0));
     }
+    let part = format!("{} \"{name}\"", P::NOUN);
     let error = if having.is_empty() {
-        Error::new(ErrorKind::NotFound, format!("cannot {doing}: there is no {} \"{name}\"", P::NOUN))
+        let there = if doing.ends_with(&part) { "none of that name".into() } else { format!("no {part}") };
+        Error::new(ErrorKind::NotFound, format!("cannot {doing}: there is {there}"))
             .with_help(format!("iotorch {} list shows those there are", P::VERB))
     } else {
         let slices: Vec<&str> = having.iter().map(|slice| slice.name.as_str()).collect();
-        let what = format!("cannot {doing}: {} slices have a {} \"{name}\"", slices.len(), P::NOUN);
+        let what = format!("cannot {doing}: {} slices have a {part}", slices.len());
         Error::new(ErrorKind::Invalid, what)
             .with_help(format!("name one of them with --slice: {}", slices.join(", ")))
     };
