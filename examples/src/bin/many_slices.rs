@@ -38,10 +38,10 @@ fn documents() -> String {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let secrets = Arc::new(FileSecretStore::open(&directory.path().join("secrets"))?);
+    let secrets = Arc::new(FileSecretStore::open(directory.path().join("secrets"))?);
     let host = LocalHost::open(directory.path().join("local"), secrets.clone())?;
     let engine = Engine::builder()
-        .store(Arc::new(RedbStore::open(&directory.path().join("store.redb"))?))
+        .store(Arc::new(RedbStore::open(directory.path().join("store.redb"))?))
         .secrets(secrets.clone())
         .drivers(
             Drivers::default().with(LocalDriver::new(host.clone())).with(LiteDriver).with(DeclaredDriver),
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Sensor::connect(&status, "meter", &*secrets).await?.send("power", f64::from(number)).await?;
         let channel = Channel::of(&status, &*secrets).await?;
         channel.newest(1).await?;
-        Ok::<_, Box<dyn Error>>(channel.count().await?)
+        channel.count().await
     });
     let stored = try_join_all(sent).await?;
     println!(
