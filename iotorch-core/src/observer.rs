@@ -53,6 +53,14 @@ pub enum Progress {
         /// How often it was tried.
         attempt: u32,
     },
+    /// A step, or its undoing, is held back: a call on its resource was left without an answer, by a process that ended or a
+    /// connection that broke, and may still act.
+    StepHeld {
+        /// The resource.
+        resource: ResourceId,
+        /// From when on that call can act no more, and the step goes on.
+        until: Timestamp,
+    },
     /// A step, or its undoing, is done.
     StepSucceeded {
         /// The resource.

@@ -18,10 +18,10 @@ use iotorch_core::{
     Direction, Engine, ErrorKind, Intent, Orchestrator, RunOptions,
     model::{FailurePolicy, Offline, OnOffline, TimeSpan},
     observer::{Observer, Progress, RunEvent},
-    resource::Spec,
+    resource::{KindName, Spec},
     secret::{SecretStore, SecretValue},
     sim::{Fault, sim_infrastructure, sim_slice},
-    store::{RunState, Store},
+    store::{RunId, RunState, Store},
 };
 use lab::{Lab, corpus, id, in_virtual_time, slice};
 use tokio_util::sync::CancellationToken;
@@ -368,17 +368,45 @@ impl Observer for Recorder {
     }
 }
 
+/// An engine beside the lab's own, and what it tells.
+fn observed(lab: &Lab) -> (Engine, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let engine = Engine::builder()
+        .store(Arc::clone(&lab.store) as _)
+        .secrets(Arc::clone(&lab.secrets) as _)
+        .drivers(lab.drivers.clone())
+        .clock(lab.clock)
+        .observer(Arc::clone(&recorder) as _)
+        .build();
+    (engine, recorder)
+}
+
+#[test]
+fn a_step_that_an_earlier_call_holds_back_says_until_when() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        lab.world.inject(DEVICE, Fault::Delay(Duration::from_secs(5)));
+        let plan = lab.engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap();
+        let died =
+            tokio::time::timeout(Duration::from_secs(1), lab.engine.apply(plan, RunOptions::default())).await;
+        assert!(died.is_err());
+        let (engine, recorder) = observed(&lab);
+        let resumed_at = tokio::time::Instant::now();
+        engine.resume(RunId(1), Direction::Policy, RunOptions::default()).await.unwrap();
+        let events = recorder.0.lock().unwrap();
+        let RunEvent { at, event, .. } = &events[1];
+        let Progress::StepHeld { resource, until } = event else { panic!("{event:?}") };
+        assert_eq!(resource.kind(), KindName::Device);
+        let held = Duration::try_from(until.duration_since(*at)).unwrap();
+        assert!(held > Duration::from_secs(50) && resumed_at.elapsed() >= held, "held for {held:?}");
+    });
+}
+
 #[test]
 fn an_observer_hears_of_every_start_retry_and_end_in_order() {
     in_virtual_time(async {
         let lab = Lab::new();
-        let recorder = Arc::new(Recorder::default());
-        let engine = Engine::builder()
-            .store(Arc::clone(&lab.store) as _)
-            .secrets(Arc::clone(&lab.secrets) as _)
-            .drivers(lab.drivers.clone())
-            .observer(Arc::clone(&recorder) as _)
-            .build();
+        let (engine, recorder) = observed(&lab);
         lab.world.inject(EXPORT, Fault::NotReady);
         let plan = engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap();
         engine.apply(plan, RunOptions::default()).await.unwrap();

@@ -5,10 +5,10 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use iotorch_core::{
-    Direction, Engine, Intent, Orchestrator, RunOptions,
+    Direction, Engine, Intent, Limits, Orchestrator, RunOptions,
     observer::{Observer, Progress, RunEvent},
     orchestrator::RunFilter,
     secret::FileSecretStore,
@@ -28,12 +28,16 @@ impl Observer for Steps {
     }
 }
 
+/// How long a call may act: as long a resumed run holds back from what a call of the process that died may still change.
+const DEADLINE: Duration = Duration::from_secs(1);
+
 /// What a process does when it starts.
 fn start(directory: &Path, world: &World, done: &Arc<Semaphore>) -> Result<Engine, Box<dyn Error>> {
     Ok(Engine::builder()
         .store(Arc::new(RedbStore::open(directory.join("store.redb"))?))
         .secrets(Arc::new(FileSecretStore::open(directory.join("secrets"))?))
         .drivers(world.drivers())
+        .limits(Limits { ready_deadline: DEADLINE, step_deadline: DEADLINE, ..Limits::default() })
         .observer(Arc::new(Steps(Arc::clone(done))))
         .build())
 }

@@ -1,17 +1,20 @@
 //! The events of runs, one line each.
 
 use iotorch_core::observer::{Progress, RunEvent};
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::time;
 
 /// An event as a line: when, which run, what.
 pub(crate) fn event(event: &RunEvent, zone: &TimeZone) -> String {
-    let at = event.at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string();
-    format!("{at}  {}  {}", event.run, happened(event))
+    format!("{}  {}  {}", clock(event.at, zone), event.run, happened(event, zone))
 }
 
-fn happened(event: &RunEvent) -> String {
+fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string()
+}
+
+fn happened(event: &RunEvent, zone: &TimeZone) -> String {
     let slice = &event.slice;
     let undone = |undo: bool, done: &'static str, undone: &'static str| if undo { undone } else { done };
     match &event.event {
@@ -26,6 +29,9 @@ fn happened(event: &RunEvent) -> String {
                 "{resource}: waiting after attempt {attempt}: {}",
                 reason.lines().next().unwrap_or_default()
             )
+        }
+        Progress::StepHeld { resource, until } => {
+            format!("{resource}: held back until {}: an earlier call may still act", clock(*until, zone))
         }
         Progress::StepSucceeded { resource, undo, took } => {
             format!("{resource}: {} in {}", undone(*undo, "done", "undone"), time::short(*took))
@@ -68,6 +74,7 @@ mod tests {
                 reason: "starting\nagain".into(),
                 attempt: 2,
             },
+            Progress::StepHeld { resource: resource.clone(), until: "2024-06-01T12:35:56.789Z".parse().unwrap() },
             Progress::StepSucceeded {
                 resource: resource.clone(),
                 undo: false,

@@ -98,16 +98,15 @@ impl Board {
                 None
             }
             Progress::StepRetried { resource, reason, .. } => {
-                let before = run.steps.get(resource).cloned();
-                let (since, undo, known) = match before {
-                    Some(State::Active { since, reason, undo }) => (since, undo, reason),
-                    _ => (event.at, false, String::new()),
-                };
-                let reason = reason.lines().next().unwrap_or_default().to_owned();
-                let is_news = known != reason;
-                let waits = format!("waits: {reason}");
-                run.steps.insert(resource.clone(), State::Active { since, reason, undo });
-                if is_news { told('…', Some(resource), waits, None) } else { None }
+                let reason = reason.lines().next().unwrap_or_default();
+                let waits = run.waits(resource, reason, event.at)?;
+                told('…', Some(resource), waits, None)
+            }
+            Progress::StepHeld { resource, until } => {
+                let left = time::short(until.duration_since(event.at).try_into().unwrap_or_default());
+                let reason = format!("an earlier call may still act for {left}");
+                let waits = run.waits(resource, &reason, event.at)?;
+                told('…', Some(resource), waits, None)
             }
             Progress::StepSucceeded { resource, undo, took } => {
                 run.steps.insert(resource.clone(), State::Over);
@@ -235,6 +234,17 @@ impl Run {
             Some(Change::Delete { .. }) => "deleted",
             None => "done",
         }
+    }
+
+    /// Notes what a step waits for; what it gives is news.
+    fn waits(&mut self, resource: &ResourceId, reason: &str, at: Timestamp) -> Option<String> {
+        let (since, undo, known) = match self.steps.get(resource) {
+            Some(State::Active { since, undo, reason }) => (*since, *undo, Some(reason)),
+            _ => (at, false, None),
+        };
+        let is_news = known.is_none_or(|known| known != reason);
+        self.steps.insert(resource.clone(), State::Active { since, reason: reason.to_owned(), undo });
+        is_news.then(|| format!("waits: {reason}"))
     }
 
     fn waits_for(&self, step: &Step) -> String {

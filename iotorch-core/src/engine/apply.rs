@@ -119,6 +119,7 @@ impl Engine {
         let tally = crate::saga::Tally::new(&run.plan);
         let mut saga = Saga::new(Arc::clone(&self.shared), run, &state, tally, options);
         saga.verify_first(unseen);
+        saga.announce();
         let ended = saga.drive().instrument(span).await?;
         drop(at_work);
         self.prune(&ended).await?;
@@ -184,6 +185,7 @@ impl Engine {
         let span = tracing::info_span!("run", %slice, run = %id);
         let mut saga = Saga::new(Arc::clone(&self.shared), row.run, &state, tally, options);
         let ended = async {
+            saga.announce();
             if !saga.settle().await? {
                 return Err(refused(ErrorKind::Cancelled, "the wait for an earlier call was ended"));
             }

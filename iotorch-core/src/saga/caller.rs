@@ -203,6 +203,7 @@ impl Caller {
             return true;
         }
         tracing::info!(step = %id, %until, "waiting until an earlier call can no longer act");
+        self.shared.tell(&self.run, Progress::StepHeld { resource: id.clone(), until });
         self.sleep_until(self.shared.clock.instant_of(until)).await
     }
 

@@ -108,9 +108,13 @@ impl Saga {
         Ok(true)
     }
 
+    /// Tells who watches that the run begins, or goes on.
+    pub(crate) fn announce(&self) {
+        self.caller.shared.tell(&self.run, Progress::RunStarted { plan: Arc::clone(&self.run.plan) });
+    }
+
     /// Goes on until the run is over or has to stay open.
     pub(crate) async fn drive(mut self) -> Result<Ended> {
-        self.caller.shared.tell(&self.run, Progress::RunStarted { plan: Arc::clone(&self.run.plan) });
         self.mint().await?;
         loop {
             let end = if self.tally.unwinding {

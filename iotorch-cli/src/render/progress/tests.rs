@@ -134,6 +134,20 @@ fn on_a_terminal_finished_steps_stay_and_waiting_is_told_in_words() {
 }
 
 #[test]
+fn a_step_that_is_held_back_says_why_and_for_how_long() {
+    let mut board = Board::default();
+    let step = "greenhouse/edge-1/space";
+    board.take(&event("greenhouse", 0, Progress::RunStarted { plan: plan("greenhouse") }));
+    let held = event("greenhouse", 1, Progress::StepHeld { resource: id(step), until: at(43) });
+    let told = board.take(&held).map(|told| Board::plain_line(&told));
+    assert_eq!(
+        told.as_deref(),
+        Some("greenhouse/edge-1/space: waits: an earlier call may still act for 42s")
+    );
+    assert_eq!(board.take(&held), None, "once is enough");
+}
+
+#[test]
 fn with_several_slices_every_line_names_its_own() {
     let mut board = Board::default();
     for slice in ["greenhouse", "orchard"] {
