@@ -3,20 +3,18 @@
 use std::error::Error;
 
 use iotorch_core::{
-    resource::Outputs,
+    resource::{Endpoint, Outputs},
     secret::SecretStore,
     status::{ResourceStatus, SliceStatus},
 };
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions};
-use tokio::task::JoinHandle;
+use iotorch_lite::{
+    Secret,
+    device::{Link, Login, Message, Qos, Reading},
+};
 
 /// A device of a slice, logged in at its gateway until this is dropped.
 #[derive(Debug)]
-pub struct Sensor {
-    client: AsyncClient,
-    topic: String,
-    connection: JoinHandle<()>,
-}
+pub struct Sensor(Link);
 
 impl Sensor {
     /// Logs in as the device `name`, with the newest credential that it has.
@@ -42,16 +40,16 @@ impl Sensor {
         let newest = credentials.max_by_key(|credential| credential.secret.version());
         let newest = newest.ok_or("the device has no credential")?;
         let password = secrets.fetch(&newest.secret).await?;
-        let address = device.endpoint.as_ref().ok_or("its gateway does not listen")?.to_string();
-        let topic = device.path.clone().ok_or("its gateway names no topic")?;
-
-        let (host, port) = address.rsplit_once(':').ok_or("an address has a host and a port")?;
-        let mut options = MqttOptions::new(name, (host, port.parse::<u16>()?));
-        options.set_credentials(newest.user_name.as_str(), password.expose().to_owned());
-        let (client, mut events) = AsyncClient::builder(options).capacity(8).try_build()?;
-        while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
-        let connection = tokio::spawn(async move { while events.poll().await.is_ok() {} });
-        Ok(Self { client, topic, connection })
+        let Some(Endpoint::Net(address)) = device.endpoint.clone() else {
+            return Err("its gateway does not listen here".into());
+        };
+        let login = Login::builder()
+            .address(address)
+            .path(device.path.clone().ok_or("its gateway names no topic")?)
+            .user(newest.user_name.as_str())
+            .password(Secret::new(password.expose()))
+            .build();
+        Ok(Self(Link::connect(&login, Qos::AtLeastOnce).await?))
     }
 
     /// Sends a reading, and waits until the gateway has it on disk.
@@ -59,16 +57,7 @@ impl Sensor {
     /// # Errors
     /// When the connection broke before.
     pub async fn send(&self, resource: &str, value: f64) -> Result<(), Box<dyn Error>> {
-        let topic = format!("{}/{resource}", self.topic);
-        let options = PublishOptions::at_least_once();
-        let sent = self.client.publish_tracked(topic, value.to_string(), options).await?;
-        sent.wait_completion_async().await?;
+        self.0.send(&Message::of_readings(&[Reading::new(resource, value)])?).await?;
         Ok(())
-    }
-}
-
-impl Drop for Sensor {
-    fn drop(&mut self) {
-        self.connection.abort();
     }
 }

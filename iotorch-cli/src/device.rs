@@ -1,31 +1,25 @@
-//! Acting as a device: over the protocol its document names, with its own credential, at its own gateway.
+//! The devices of slices that can be acted as.
 //!
-//! What such a device is comes from the slice's status; the [`Link`] to its gateway proves who it is and says what became of each
-//! message, as far as the protocol can tell.
+//! What such a device is comes from the slice's status. A [`Connector`] connects as it, over the protocol its document names, with its own
+//! credential, and to its own gateway.
 
-mod coap;
-mod http;
-mod message;
-mod mqtt;
+pub(crate) mod typed;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::path::PathBuf;
 
-use async_trait::async_trait;
 use iotorch_core::{
-    Error, ErrorKind, Result,
+    Result, Route,
     model::{DeviceProtocol, Labels, PartName, ProfileResource, SliceName},
-    resource::{ApplicationSpec, Endpoint, KindName, NetAddress, Outputs, ResourceId, Spec},
-    secret::{SecretRef, SecretValue},
+    resource::{ApplicationSpec, Endpoint, KindName, Outputs, ResourceId, Spec},
+    secret::SecretRef,
     status::{ResourceStatus, SliceStatus},
 };
-use serde::Deserialize;
+use iotorch_lite::{
+    Secret,
+    device::{Link, Login, Qos},
+};
 
-use crate::management;
-
-pub(crate) use message::{Message, Reading, number};
-
-/// How long a gateway may take to let a device in, and to answer a message.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{installation::Session, management};
 
 /// A device of a slice, and what it needs to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,118 +108,36 @@ fn newest_credential(status: &SliceStatus, device: &ResourceId) -> Option<(u32, 
     generations.max_by_key(|(generation, _)| *generation)
 }
 
-/// What a gateway said of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nothing: it has left this process (MQTT at QoS 0).
-    Sent,
-    /// It has the message; MQTT has no room for more.
-    Acknowledged,
-    /// It took all of it.
-    Accepted,
-    /// It took some readings, or none.
-    Rejected {
-        /// How many it took.
-        accepted: u64,
-        /// Why it did not take each of the others.
-        rejected: Vec<String>,
-    },
-}
-
-/// The body of an answer over HTTP or CoAP that rejects readings.
-#[derive(Debug, Deserialize)]
-struct Judgement {
-    accepted: u64,
-    rejected: Vec<String>,
-}
-
-impl Answer {
-    /// What a body that a gateway sent with its success says.
-    fn of_success(body: &[u8]) -> Self {
-        match serde_json::from_slice(body) {
-            Ok(Judgement { accepted, rejected }) if !rejected.is_empty() => {
-                Self::Rejected { accepted, rejected }
-            }
-            _ => Self::Accepted,
-        }
-    }
-
-    /// What a body that a gateway sent with its refusal says; none where it is not about readings.
-    fn of_refusal(body: &[u8]) -> Option<Self> {
-        let Judgement { accepted, rejected } = serde_json::from_slice(body).ok()?;
-        Some(Self::Rejected { accepted, rejected })
+impl Device {
+    /// What it logs in with, and the way to its gateway.
+    pub(crate) async fn connector(&self, session: &Session) -> Result<Connector> {
+        let route = session.route(&self.endpoint).await?;
+        let password = session.secrets().fetch(&self.password).await?;
+        let login = Login::builder()
+            .protocol(self.protocol)
+            .address(route.address().clone())
+            .path(self.path.as_str())
+            .user(self.user.as_str())
+            .generation(self.generation)
+            .password(Secret::new(password.expose()))
+            .trust(self.trust.clone())
+            .build();
+        Ok(Connector { login, _route: route })
     }
 }
 
-/// The words of a refusal: what the gateway wrote, if it is an error of its API.
-fn reason(body: &[u8]) -> Option<String> {
-    let failure: iotorch_lite::api::Failure = serde_json::from_slice(body).ok()?;
-    Some(failure.error.message)
+/// Connects as a device, as often as is asked for, also when the state directory is let go of. It holds the way to the gateway open.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    login: Login,
+    _route: Route,
 }
 
-/// What MQTT promises of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Qos {
-    /// At most once (QoS 0): it is sent, and nothing more is known.
-    AtMostOnce,
-    /// At least once (QoS 1): the gateway has it on disk when it acknowledges.
-    #[default]
-    AtLeastOnce,
-}
-
-/// A device's connection to its gateway.
-///
-/// Messages can be sent side by side; a protocol that has to send one after the other does so.
-#[async_trait]
-pub(crate) trait Link: Send + Sync {
-    /// Sends a message and waits for what the gateway says. After an error of a kind that may pass, connect anew.
-    async fn send(&self, message: &Message) -> Result<Answer>;
-
-    /// Says good-bye, as far as the protocol has words for it.
-    async fn close(&self);
-}
-
-/// Connects to `address` as this device.
-pub(crate) async fn connect(
-    device: &Device,
-    address: &NetAddress,
-    password: &SecretValue,
-    qos: Qos,
-) -> Result<Arc<dyn Link>> {
-    Ok(match device.protocol {
-        DeviceProtocol::Mqtt => Arc::new(mqtt::MqttLink::connect(device, address, password, qos).await?),
-        DeviceProtocol::Http => Arc::new(http::HttpLink::new(device, address, password)?),
-        DeviceProtocol::Coap => Arc::new(coap::CoapLink::connect(device, address, password).await?),
-        other => {
-            return Err(Error::new(ErrorKind::Unsupported, format!("cannot speak {other}")));
-        }
-    })
-}
-
-/// What a gateway that speaks TLS is checked by.
-fn tls(device: &Device) -> Result<rustls::ClientConfig> {
-    let checked = iotorch_lite::client::tls(device.trust.as_deref());
-    checked.map_err(|error| management::failed("cannot check a gateway that speaks TLS", error))
-}
-
-fn refused_login(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::Denied, "the gateway refuses the login").with_source(source)
-}
-
-fn unreachable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::Unavailable, "the gateway cannot be reached").with_source(source)
-}
-
-fn no_answer() -> Error {
-    Error::new(ErrorKind::Timeout, format!("the gateway did not answer within {} s", PATIENCE.as_secs()))
-}
-
-fn too_fast(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::RateLimited, "the gateway asks to send more slowly").with_source(source)
-}
-
-fn too_large() -> Error {
-    Error::new(ErrorKind::Invalid, "the message is larger than the gateway takes")
+impl Connector {
+    /// Connects, and logs in.
+    pub(crate) async fn connect(&self, qos: Qos) -> Result<Link> {
+        Link::connect(&self.login, qos).await
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod installation;
 mod interrupt;
 mod load;
 mod management;
+mod open_files;
 mod readings;
 mod remote;
 mod render;

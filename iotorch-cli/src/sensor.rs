@@ -84,10 +84,9 @@ impl<'a> Sensors<'a> {
     }
 
     async fn start(&self, device: Device) -> Result<Feed> {
-        let route = self.session.route(&device.endpoint).await?;
-        let password = self.session.secrets().fetch(&device.password).await?;
+        let connector = device.connector(self.session).await?;
         let stop = CancellationToken::new();
-        let feeding = feed::feed(device.clone(), route, password, stop.clone());
+        let feeding = feed::feed(device.clone(), connector, stop.clone());
         Ok(Feed { device, stop, task: tokio::spawn(feeding) })
     }
 

@@ -7,12 +7,14 @@ use crate::{Result, Secret, gateway::commands::Commands, limits::Limiter, refusa
 use async_trait::async_trait;
 use std::fmt;
 
-/// The protocols between a client and a gateway or server.
+/// How a client speaks to a gateway or server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
     Http,
     Coap,
+    /// HTTP at the management API.
+    Management,
 }
 
 impl fmt::Display for Protocol {
@@ -21,6 +23,7 @@ impl fmt::Display for Protocol {
             Self::Mqtt => "mqtt",
             Self::Http => "http",
             Self::Coap => "coap",
+            Self::Management => "management",
         })
     }
 }

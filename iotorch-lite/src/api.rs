@@ -38,10 +38,14 @@
 //! `application/senml+cbor`, as a SenML pack, with the next page as a `Link` with `rel="next"` (RFC 8288). A `stream` answers
 //! what is new from now on, a line of JSON for each message or [`LogEntry`], and what a slow reader missed, see
 //! [`Followed`]. Empty lines only show that the connection is alive.
+//!
+//! An answer that is an error has a [`Failure`] as its body, whose [`FailureKind`] says what the caller can do.
 
+mod failure;
 mod log;
 mod messages;
 
+pub use failure::{Failure, FailureDetail, FailureKind};
 pub use log::{Level, LogEntry, LogPage, LogQuery};
 pub(crate) use messages::SenmlRecord;
 pub use messages::{Aggregate, ChannelStats, Interval, MessageQuery, NameStats, Order, Page, Usage};
@@ -241,7 +245,7 @@ impl Command {
 pub enum CommandState {
     /// It waits for the device.
     Waiting,
-    /// The device has acknowledged it.
+    /// The device has acknowledged it; over MQTT with any reason code, also one that says that it could not take it.
     Delivered,
     /// The device did not acknowledge it in time.
     Expired,
@@ -299,7 +303,7 @@ pub struct GatewayStatus {
     pub exports: BTreeMap<String, ExportStatus>,
     /// The readings that wait for exports.
     pub outbox: OutboxStatus,
-    /// What was refused since the start, by user name.
+    /// What was refused since the start, by user name; `(management)` is whoever called the management API.
     pub refused: BTreeMap<String, Refused>,
 }
 
@@ -316,7 +320,7 @@ pub struct DeviceStatus {
     /// Commands that wait for it.
     #[serde(default)]
     pub commands_waiting: u64,
-    /// Readings that were accepted.
+    /// Readings that were accepted. Those of a message that was sent again are not counted again.
     pub accepted: u64,
     /// Readings or whole messages that were rejected.
     pub rejected: u64,
@@ -345,16 +349,19 @@ pub struct ExportStatus {
 pub struct OutboxStatus {
     /// Readings in it.
     pub records: u64,
+    /// Their bytes: records and keys. The file of the store is larger.
+    #[serde(default)]
+    pub bytes: u64,
     /// Readings that were dropped because it was full, the oldest first.
     pub dropped: u64,
 }
 
-/// Logins and messages of one user name that were refused since the start.
+/// What was refused of one user name since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
-    /// Refused logins.
+    /// Refused logins, and calls of the management API without a valid token.
     pub logins: u64,
-    /// Refused messages and subscriptions.
+    /// Refused messages, subscriptions, and calls of the management API that the token is not for.
     pub requests: u64,
     /// Why the last one was refused.
     pub last_reason: String,
@@ -366,7 +373,7 @@ pub struct ServerStatus {
     /// What is stored of each tenant that has attachments or had messages.
     #[serde(default)]
     pub tenants: BTreeMap<String, Usage>,
-    /// What was refused since the start, by user name.
+    /// What was refused since the start, by user name; `(management)` is whoever called the management API.
     pub refused: BTreeMap<String, Refused>,
 }
 
@@ -381,23 +388,4 @@ pub enum Followed<T> {
     },
     /// The next one.
     Item(T),
-}
-
-/// The body of every answer that is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// What went wrong.
-    pub error: FailureDetail,
-}
-
-/// The content of a [`Failure`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FailureDetail {
-    /// `invalid`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `in_use` or `internal`.
-    pub kind: String,
-    /// The same for people.
-    pub message: String,
-    /// For `conflict`: the mark of the owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
 }

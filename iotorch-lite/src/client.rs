@@ -6,8 +6,8 @@
 use crate::{
     Secret,
     api::{
-        Attachment, ChannelStats, Command, Device, Export, Failure, Followed, GatewayStatus, Health,
-        LogEntry, LogPage, LogQuery, Managed, MessageQuery, NewCommand, Nothing, Page, Profile, Put,
+        Attachment, ChannelStats, Command, Device, Export, Failure, FailureKind, Followed, GatewayStatus,
+        Health, LogEntry, LogPage, LogQuery, Managed, MessageQuery, NewCommand, Nothing, Page, Profile, Put,
         ServerStatus,
     },
     objects::check_name,
@@ -220,11 +220,11 @@ async fn send(request: RequestBuilder) -> Result<Response> {
         || Error::Unexpected { status: status.as_u16(), body: body.chars().take(SHOWN).collect() };
     let Ok(Failure { error }) = serde_json::from_str(&body) else { return Err(unexpected()) };
     let message = error.message;
-    Err(match (error.kind.as_str(), error.owner) {
-        ("conflict", Some(owner)) => Error::Conflict { owner },
-        ("in_use", _) => Error::InUse { message },
-        ("not_found", _) => Error::NotFound { message },
-        ("invalid", _) => Error::Invalid { message },
+    Err(match (error.kind, error.owner) {
+        (FailureKind::Conflict, Some(owner)) => Error::Conflict { owner },
+        (FailureKind::InUse, _) => Error::InUse { message },
+        (FailureKind::NotFound, _) => Error::NotFound { message },
+        (FailureKind::Invalid, _) => Error::Invalid { message },
         _ => unexpected(),
     })
 }

@@ -70,7 +70,8 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// The ports of a gateway or server. With 0, the one used before in its directory, or at first any free one.
+/// The ports of a gateway or server. With 0, the one used before in its directory, or at first any free one, if possible from
+/// 20000 to 29999, where the system takes none for outgoing connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TypedBuilder)]
 #[serde(default)]
 #[builder(field_defaults(default))]
@@ -103,7 +104,8 @@ pub struct Limits {
     /// read more slowly, and HTTP and CoAP are refused for a while. It can be infinite.
     #[builder(default = 100.0)]
     pub rate: f64,
-    /// The most bytes that are stored; 1 GiB if not set.
+    /// The most bytes that are stored: by a server the messages of each tenant, by a gateway the readings that wait for
+    /// exports. Past it the oldest are dropped and counted. 1 GiB if not set.
     #[builder(default = 1024 * 1024 * 1024)]
     pub stored: u64,
 }

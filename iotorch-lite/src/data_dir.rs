@@ -1,7 +1,7 @@
 //! The data directory of a gateway or server: private to its user, with the ports that were chosen once.
 
 use crate::{Error, ErrorKind, Ports, Result, store::Store};
-use redb::{Database, DatabaseError};
+use redb::{Database, DatabaseError, StorageError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -36,25 +36,23 @@ impl DataDir {
         setup: fn(&redb::WriteTransaction) -> Result<()>,
     ) -> Result<Store> {
         let path = self.0.join(name);
-        let opened = |path: &Path| {
-            private().open(path).map_err(|error| Self::failed("create", path, error))?;
-            Database::builder().set_cache_size(CACHE).create(path).map_err(|error| {
-                let kind = match error {
-                    DatabaseError::DatabaseAlreadyOpen => ErrorKind::Taken,
-                    _ => ErrorKind::Store,
-                };
-                Error::new(kind, format!("cannot open store \"{}\"", path.display())).caused_by(error)
-            })
-        };
         if !path.exists() {
             // A kill while a store is made must not leave half of one under its name.
             let unfinished = path.with_extension("new");
-            let emptied = private().truncate(true).open(&unfinished);
-            emptied.map_err(|error| Self::failed("create", &unfinished, error))?;
-            drop(opened(&unfinished)?);
-            fs::rename(&unfinished, &path).map_err(|error| Self::failed("create", &path, error))?;
+            let create = || {
+                private().truncate(true).open(&unfinished)?;
+                drop(Database::create(&unfinished).map_err(io::Error::other)?);
+                fs::rename(&unfinished, &path)
+            };
+            create().map_err(|error| Self::failed("create", &path, error))?;
         }
-        Store::start(opened(&path)?, setup)
+        // Without the check, damage is found when it is met, which may be much later. It reads the file: 2 s for each GiB that the
+        // system has in memory.
+        let opened = Database::builder().set_cache_size(CACHE).set_check_integrity_on_open(true).open(&path);
+        opened
+            .map_err(|error| unopened(&error).caused_by(error))
+            .and_then(|database| Store::start(database, setup))
+            .map_err(|error| error.within(format!("cannot open store \"{}\"", path.display())))
     }
 
     /// The ports to listen on: a configured one wins, else the one used before, else 0 (any).
@@ -76,6 +74,19 @@ impl DataDir {
 
     fn failed(verb: &str, path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::store(format!("cannot {verb} \"{}\"", path.display())).caused_by(error)
+    }
+}
+
+/// Why a store cannot be opened, and what a person can do.
+fn unopened(error: &DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Error::new(ErrorKind::Taken, "another process has it open"),
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+            Error::store("it cannot be read")
+        }
+        _ => Error::store("it is damaged").with_help(
+            "put a copy of the directory in its place, or move it away to begin with an empty one",
+        ),
     }
 }
 

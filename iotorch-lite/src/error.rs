@@ -11,6 +11,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     owner: Option<String>,
+    help: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -49,6 +50,12 @@ impl Error {
         self.owner.as_deref()
     }
 
+    /// The next thing a person can do, where there is one.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// What it means to iotorch.
     pub(crate) const fn to_core(&self) -> iotorch_core::ErrorKind {
         use iotorch_core::ErrorKind as Core;
@@ -62,7 +69,7 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), owner: None, source: None }
+        Self { kind, message: message.into(), owner: None, help: None, source: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -80,6 +87,17 @@ impl Error {
 
     pub(crate) fn store(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Store, message)
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same failure as that of something larger.
+    pub(crate) fn within(self, message: impl Into<String>) -> Self {
+        let (kind, help) = (self.kind, self.help.clone());
+        Self { help, ..Self::new(kind, message).caused_by(self) }
     }
 
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -9,14 +9,16 @@
 //! | `/channels/{channel}/messages` | POST PUT | server: a SenML pack |
 //!
 //! Logins are Basic (RFC 7617) with the name and the password that are used over MQTT. An answer is 204 when everything was
-//! accepted, 200 when a part was, and 422 when nothing was; the latter two say why.
+//! accepted, 200 when a part was, and 422 when nothing was; the latter two say why. An error is answered as in the management
+//! API, with a [`Failure`](crate::api::Failure).
 
 use crate::{
     Error, Result,
     access::{Access, Protocol, Taken},
-    api::CommandState,
+    api::{CommandState, FailureKind},
     limits::REFUSED_LOGIN,
     listening::Door,
+    parameter::given,
     seats::Seat,
     web,
 };
@@ -60,7 +62,7 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Wait {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     wait: u64,
 }
 
@@ -72,13 +74,23 @@ pub(crate) fn serve(
     access: Arc<dyn Access>,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
-    let desk = Arc::new(Desk { access, packet_limit, stop: stop.clone() });
+    web::serve(door, router(role, packet_limit, access, stop.clone()), stop)
+}
+
+/// The paths of messages, and that of health.
+pub(crate) fn router(
+    role: &'static str,
+    packet_limit: usize,
+    access: Arc<dyn Access>,
+    stop: CancellationToken,
+) -> Router {
+    let desk = Arc::new(Desk { access, packet_limit, stop });
     let router = Router::new()
         .route("/devices/{device}/commands", get(commands).post(message).put(message))
         .route("/devices/{device}/commands/{number}", delete(acknowledge))
         .route("/{*topic}", post(message).put(message))
         .with_state(desk);
-    web::serve(door, web::with_health(web::with_fallbacks(router), role), stop)
+    web::with_health(web::with_fallbacks(router), role)
 }
 
 /// Answers POST and PUT of a message.
@@ -194,7 +206,7 @@ impl Desk {
         if !seat.know(&user) {
             let reason = "it has too many connections already";
             self.access.refusals().login(Protocol::Http, &user, reason);
-            return Err(web::failure(StatusCode::TOO_MANY_REQUESTS, "limited", reason));
+            return Err(web::failure(StatusCode::TOO_MANY_REQUESTS, FailureKind::Limited, reason));
         }
         self.access.limits().admit(&user).map_err(too_fast)?;
         Ok(user)
@@ -230,8 +242,11 @@ impl Desk {
     async fn unauthorized(&self, user: &str, reason: &str) -> Response {
         self.access.refusals().login(Protocol::Http, user, reason);
         tokio::time::sleep(REFUSED_LOGIN).await;
-        let mut response =
-            web::failure(StatusCode::UNAUTHORIZED, "unauthorized", "log in with a name and its password");
+        let mut response = web::failure(
+            StatusCode::UNAUTHORIZED,
+            FailureKind::Unauthorized,
+            "log in with a name and its password",
+        );
         response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         response
     }
@@ -239,14 +254,14 @@ impl Desk {
     fn forbidden(&self, user: &str, what: &str) -> Response {
         let reason = format!("{what}, which is not its own");
         self.access.refusals().request(Protocol::Http, user, &reason);
-        web::failure(StatusCode::FORBIDDEN, "forbidden", &format!("\"{user}\" {reason}"))
+        web::failure(StatusCode::FORBIDDEN, FailureKind::Forbidden, &format!("\"{user}\" {reason}"))
     }
 }
 
 fn too_fast(wait: Duration) -> Response {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let message = format!("too many messages: wait {seconds} s");
-    let mut response = web::failure(StatusCode::TOO_MANY_REQUESTS, "limited", &message);
+    let mut response = web::failure(StatusCode::TOO_MANY_REQUESTS, FailureKind::Limited, &message);
     response.headers_mut().insert(RETRY_AFTER, seconds.into());
     response
 }

@@ -12,24 +12,27 @@
 //! show how they are doing: metrics, a log, and a description of their API in OpenAPI.
 //!
 //! [`LiteDriver`] lets iotorch configure them wherever they run, and [`LocalDriver`] runs them on a [`LocalHost`] in
-//! this process.
+//! this process. [`device`] is the other side: it acts as a device of a gateway, over each of its protocols.
 //!
 //! # What a device does
 //!
 //! It speaks the protocol that its [`api::Device`] names, and what is a topic in one is the path in the others. It sends to
 //! `devices/<name>/<resource>` the plain value of one resource, or to `devices/<name>` a message about any of them. An
-//! acknowledged message is on disk. A message sent again because its acknowledgement was lost is a new reading, unless the
-//! device gave it a time.
+//! acknowledged message is on disk, and a server has each of its readings once: the gateway numbers them, and the server
+//! knows the numbers it has. A message that the device sends again because its acknowledgement was lost is recognised among
+//! the last 64 of the device if all of its readings have absolute times; otherwise its readings are new ones.
 //!
 //! | | MQTT 3.1.1 or 5 | HTTP/1.1 | CoAP over DTLS |
 //! |---|---|---|---|
 //! | logs in with | its name as user name and one of its passwords; the client identifier is empty, the name, or the name, a colon and anything | name and password (Basic) | the name, or the name, a colon and a generation, as identity of the pre-shared key that is the password |
 //! | sends | a publish | POST or PUT; the answer says what was rejected | POST or PUT, like HTTP |
 //! | gets its commands | subscribed to `devices/<name>/commands/#`: one at a time, as the bare value, at `devices/<name>/commands/<resource>` | GET of `devices/<name>/commands?wait=<seconds>`: a JSON array of [`api::Command`] | GET of `devices/<name>/commands`, which it can observe |
-//! | acknowledges one | by the PUBACK; subscribed at QoS 0 it cannot | DELETE of `devices/<name>/commands/<id>` | DELETE, like HTTP |
+//! | acknowledges one | by the PUBACK, whatever its reason code; subscribed at QoS 0 it cannot | DELETE of `devices/<name>/commands/<id>` | DELETE, like HTTP |
 //!
 //! Over MQTT QoS 2 does not tell a message that is sent again either, and a last will is not a reading. A device that is too
-//! quick ([`Limits::rate`]) is read more slowly over MQTT, and told to wait over HTTP (429) and CoAP (4.29).
+//! quick ([`Limits::rate`]) is read more slowly over MQTT, and told to wait over HTTP (429) and CoAP (4.29). Over CoAP a
+//! device that is not answered any more makes a new handshake: a session ends at the first record that cannot be decrypted,
+//! whoever sent it, and an address with many refused handshakes has to wait for its next one.
 //!
 //! # What a message says
 //!
@@ -78,10 +81,14 @@ mod coap;
 mod config;
 mod convert;
 mod data_dir;
+pub mod device;
 mod domain;
 mod driver;
 mod error;
 mod following;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod http;
 mod limits;
@@ -92,6 +99,8 @@ mod managing;
 mod metrics;
 mod objects;
 mod openapi;
+mod parameter;
+mod ports;
 mod refusals;
 mod seats;
 mod secret;

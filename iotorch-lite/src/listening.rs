@@ -1,8 +1,9 @@
 //! The listeners of a gateway or server, opened together; their ports are remembered for the next start.
 
 use crate::{
-    Error, ErrorKind, Limits, Listen, Ports, Result,
+    Limits, Listen, Ports, Result,
     data_dir::DataDir,
+    ports::Patience,
     seats::{Seat, Seats},
     tls,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) management: Option<Listen>,
     pub(crate) ports: Ports,
     pub(crate) limits: Limits,
+    /// How long to wait for ports that others have.
+    pub(crate) patience: Duration,
 }
 
 /// The doors of a gateway or server, open but with nobody at them yet.
@@ -59,14 +62,15 @@ impl Wanted {
     }
 
     /// Opens the doors; ports that are not configured are those used before in the directory, or else any free ones.
-    pub(crate) async fn open(&self, dir: &DataDir) -> Result<(Doors, Ports)> {
+    pub(crate) async fn open(&self, dir: &DataDir, patience: Patience) -> Result<(Doors, Ports)> {
         let ports = dir.ports(self.ports)?;
         let at = Listen::default();
         let at = self.management.as_ref().unwrap_or(&at);
         let seats = self.limits.connections;
-        let management = Door::open(at, ports.management, "http/1.1", MANAGERS.min(seats)).await?;
-        let mqtt = Door::open(&self.data, ports.mqtt, "mqtt", seats).await?;
-        let http = Door::open(&self.data, ports.http, "http/1.1", seats).await?;
+        let managers = MANAGERS.min(seats);
+        let management = Door::open(at, ports.management, Service::MANAGEMENT, managers, patience).await?;
+        let mqtt = Door::open(&self.data, ports.mqtt, Service::MQTT, seats, patience).await?;
+        let http = Door::open(&self.data, ports.http, Service::HTTP, seats, patience).await?;
         let ports =
             Ports { mqtt: mqtt.port(), http: http.port(), management: management.port(), coap: ports.coap };
         Ok((Doors { mqtt, http, management }, ports))
@@ -102,6 +106,21 @@ pub(crate) struct Addresses {
     pub(crate) management: SocketAddr,
 }
 
+/// What a door is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service {
+    /// The name of its protocol in ALPN (RFC 7301).
+    protocol: &'static str,
+    /// The setting that names its port.
+    port: &'static str,
+}
+
+impl Service {
+    pub(crate) const MQTT: Self = Self { protocol: "mqtt", port: "mqttPort" };
+    const HTTP: Self = Self { protocol: "http/1.1", port: "httpPort" };
+    const MANAGEMENT: Self = Self { protocol: "http/1.1", port: "managementPort" };
+}
+
 /// A port that is listened on.
 pub(crate) struct Door {
     listener: TcpListener,
@@ -131,13 +150,20 @@ pub(crate) struct Caller {
 
 impl Door {
     /// Listens on a port, 0 for any free one, with so many seats.
-    pub(crate) async fn open(at: &Listen, port: u16, protocol: &str, seats: usize) -> Result<Self> {
-        let tls = at.tls.as_ref().map(|tls| tls::acceptor(tls, protocol)).transpose()?;
-        let wanted = SocketAddr::from((at.address, port));
-        let taken =
-            |error| Error::new(ErrorKind::Taken, format!("cannot listen on {wanted}")).caused_by(error);
-        let listener = TcpListener::bind(wanted).await.map_err(taken)?;
-        let address = listener.local_addr().map_err(taken)?;
+    pub(crate) async fn open(
+        at: &Listen,
+        port: u16,
+        service: Service,
+        seats: usize,
+        patience: Patience,
+    ) -> Result<Self> {
+        let tls = at.tls.as_ref().map(|tls| tls::acceptor(tls, service.protocol)).transpose()?;
+        let bind = async |address| {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = patience.bind((at.address, port).into(), service.port, bind).await?;
         Ok(Self { listener, address, tls, seats: Seats::new(seats) })
     }
 

@@ -8,6 +8,7 @@ use crate::{
     metrics::Metrics,
     objects::{self, Kept, OBJECTS, Object, check_name, name_of, unreadable},
     openapi::{Calls, Described, Operation},
+    parameter::given,
     store::Store,
     web::query,
 };
@@ -78,8 +79,10 @@ type ChangeOptions = Result<Query<ChangeQuery>, QueryRejection>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ChangeQuery {
+    #[serde(deserialize_with = "given")]
     adopt: bool,
     mark: Option<String>,
+    #[serde(deserialize_with = "given")]
     release: bool,
 }
 

@@ -57,6 +57,7 @@ const fn label(protocol: Protocol) -> ByProtocol {
         Protocol::Mqtt => "mqtt",
         Protocol::Http => "http",
         Protocol::Coap => "coap",
+        Protocol::Management => "management",
     };
     [("protocol", name)]
 }
@@ -85,7 +86,7 @@ impl Metrics {
         metrics.add("refused_logins", "Logins refused", counters.refused_logins.clone());
         metrics.add(
             "refused_requests",
-            "Messages and subscriptions refused",
+            "Messages, subscriptions and calls refused",
             counters.refused_requests.clone(),
         );
         let open: Vec<_> =
@@ -134,6 +135,7 @@ impl Metrics {
         let waiting = status.devices.values().map(|device| device.commands_waiting).sum();
         self.gauge("commands_waiting", "Commands that wait for devices", waiting);
         self.gauge("outbox_readings", "Readings in the outbox", status.outbox.records);
+        self.gauge("outbox_bytes", "Bytes of readings in the outbox", status.outbox.bytes);
         let help = "Readings dropped because the outbox was full";
         self.counter("outbox_dropped_readings", help, status.outbox.dropped);
         let of = |pick: fn(&ExportStatus) -> u64| -> Vec<_> {

@@ -1,6 +1,7 @@
 //! Refused logins and requests, counted by user name for whoever looks for the reason.
 
-use crate::{access::Protocol, api::Refused, log::Log, metrics::Counters};
+use crate::{Error, ErrorKind, access::Protocol, api::Refused, log::Log, metrics::Counters};
+use axum::http::Method;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -10,6 +11,9 @@ use std::{
 const NAMES: usize = 1000;
 const NAME_LENGTH: usize = 128;
 const OTHERS: &str = "(others)";
+
+/// Whoever manages has a token, and no name.
+const MANAGEMENT: &str = "(management)";
 
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
@@ -31,6 +35,16 @@ impl Refusals {
     pub(crate) fn request(&self, protocol: Protocol, user: &str, reason: &str) {
         self.counters.refused_request(protocol);
         self.count("refused-request", user, reason, |refused| refused.requests += 1);
+    }
+
+    /// A call of the management API whose token is not valid, or not for it.
+    pub(crate) fn call(&self, method: &Method, path: &str, why: &Error) {
+        let reason = format!("{why}: {method} {path}");
+        match why.kind() {
+            ErrorKind::Unauthorized => self.login(Protocol::Management, MANAGEMENT, &reason),
+            ErrorKind::Forbidden => self.request(Protocol::Management, MANAGEMENT, &reason),
+            _ => {}
+        }
     }
 
     pub(crate) fn all(&self) -> BTreeMap<String, Refused> {

@@ -64,7 +64,8 @@ pub struct LiteSettings {
     /// The most messages a second of one device or thing, 100 if not set; for two seconds' worth it may be quicker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<NonZeroU32>,
-    /// The most that is stored, `1GiB` if not set.
+    /// The most that is stored, `1GiB` if not set: by a server the messages of each tenant, by a gateway the readings that wait
+    /// for exports. Past it the oldest are dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored_limit: Option<ByteSize>,
     /// How long a server keeps messages, such as `30d`; for ever if not set.

@@ -4,7 +4,7 @@
 
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{Failure, FailureDetail, Health},
+    api::{Failure, FailureDetail, FailureKind, Health},
     limits::REFUSED_LOGIN,
     listening::{Caller, Door, Stream},
     seats::Seat,
@@ -56,19 +56,19 @@ const MANAGED: usize = 1024 * 1024;
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, kind) = match self.kind() {
-            ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
-            ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
-            ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            ErrorKind::Conflict => (StatusCode::CONFLICT, "conflict"),
-            ErrorKind::InUse => (StatusCode::CONFLICT, "in_use"),
+            ErrorKind::Invalid => (StatusCode::BAD_REQUEST, FailureKind::Invalid),
+            ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, FailureKind::Unauthorized),
+            ErrorKind::Forbidden => (StatusCode::FORBIDDEN, FailureKind::Forbidden),
+            ErrorKind::NotFound => (StatusCode::NOT_FOUND, FailureKind::NotFound),
+            ErrorKind::Conflict => (StatusCode::CONFLICT, FailureKind::Conflict),
+            ErrorKind::InUse => (StatusCode::CONFLICT, FailureKind::InUse),
             ErrorKind::Taken | ErrorKind::Store => {
                 tracing::error!(error = %self, source = ?std::error::Error::source(&self), "request failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+                (StatusCode::INTERNAL_SERVER_ERROR, FailureKind::Internal)
             }
         };
         let owner = self.owner().map(str::to_owned);
-        let error = FailureDetail { kind: kind.to_owned(), message: self.to_string(), owner };
+        let error = FailureDetail { kind, message: self.to_string(), owner };
         (status, Json(Failure { error })).into_response()
     }
 }
@@ -86,19 +86,24 @@ pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T> {
     })
 }
 
-/// Lets the administrator through, and whoever else `others` admits.
+/// Lets the administrator through, and whoever else `others` admits; `refused` is told of the rest.
 pub(crate) fn guard(
     router: Router,
     admin: Secret,
     others: impl Fn(&str, &Method, &str) -> Result<()> + Send + Sync + 'static,
+    refused: impl Fn(&Method, &str, &Error) + Send + Sync + 'static,
 ) -> Router {
-    let (admin, others) = (Arc::new(admin), Arc::new(others));
+    let (admin, others, refused) = (Arc::new(admin), Arc::new(others), Arc::new(refused));
     with_fallbacks(router).layer(from_fn(move |request: Request, next: Next| {
+        let (method, path) = (request.method(), request.uri().path());
         let verdict = match bearer(&request) {
             None => Err(Error::new(ErrorKind::Unauthorized, "the request has no bearer token")),
             Some(token) if admin.matches(token.as_bytes()) => Ok(()),
-            Some(token) => others(token, request.method(), request.uri().path()),
+            Some(token) => others(token, method, path),
         };
+        if let Err(error) = &verdict {
+            refused(method, path, error);
+        }
         async move {
             match verdict {
                 Ok(()) => run(request, next).await,
@@ -127,8 +132,9 @@ async fn run(request: Request, next: Next) -> Response {
 /// Answers in JSON what no route takes.
 pub(crate) fn with_fallbacks(router: Router) -> Router {
     let not_found = |request: Request| async move { Error::not_found(request.uri().path()) };
-    let not_allowed =
-        || async { failure(StatusCode::METHOD_NOT_ALLOWED, "invalid", "the path does not take this method") };
+    let not_allowed = || async {
+        failure(StatusCode::METHOD_NOT_ALLOWED, FailureKind::Invalid, "the path does not take this method")
+    };
     router.fallback(not_found).method_not_allowed_fallback(not_allowed)
 }
 
@@ -159,7 +165,7 @@ pub(crate) fn serve(door: Door, router: Router, stop: CancellationToken) -> Join
 }
 
 /// Answers the requests of one connection.
-async fn converse(
+pub(crate) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     seat: Arc<Seat>,
     router: Router,
@@ -188,7 +194,11 @@ async fn converse(
 /// Reads the body of a request, in the time that is given for it.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
     let too_big = || {
-        failure(StatusCode::PAYLOAD_TOO_LARGE, "invalid", &format!("the body is larger than {limit} bytes"))
+        failure(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            FailureKind::Invalid,
+            &format!("the body is larger than {limit} bytes"),
+        )
     };
     // What is too big by its own account is not read.
     if body.size_hint().lower() > limit as u64 {
@@ -197,10 +207,10 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
     match timeout(BODY, to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if is_too_big(&error) => Err(too_big()),
-        Ok(Err(_)) => Err(failure(StatusCode::BAD_REQUEST, "invalid", "the body is broken")),
+        Ok(Err(_)) => Err(failure(StatusCode::BAD_REQUEST, FailureKind::Invalid, "the body is broken")),
         Err(_) => {
             let message = format!("the body did not come within {} s", BODY.as_secs());
-            Err(failure(StatusCode::REQUEST_TIMEOUT, "invalid", &message))
+            Err(failure(StatusCode::REQUEST_TIMEOUT, FailureKind::Invalid, &message))
         }
     }
 }
@@ -215,7 +225,7 @@ pub(crate) fn decoded(path: &str) -> Result<Cow<'_, str>> {
 }
 
 /// An answer that is an error.
-pub(crate) fn failure(status: StatusCode, kind: &str, message: &str) -> Response {
-    let error = FailureDetail { kind: kind.to_owned(), message: message.to_owned(), owner: None };
+pub(crate) fn failure(status: StatusCode, kind: FailureKind, message: &str) -> Response {
+    let error = FailureDetail { kind, message: message.to_owned(), owner: None };
     (status, Json(Failure { error })).into_response()
 }

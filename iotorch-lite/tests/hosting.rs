@@ -111,6 +111,8 @@ async fn what_cannot_start_says_why_and_is_repaired_by_the_next_apply() {
     let hub = space("cloud").workload(&name("hub"));
     let Health::Failed { reason } = world.health(&hub).await else { panic!() };
     assert!(reason.contains(&format!(": cannot listen on {taken}: ")), "{reason}");
+    let help = why.help().unwrap_or_default();
+    assert!(help.ends_with(": end it, or set another port with mqttPort"), "{help}");
     assert_eq!(
         world.differences().await,
         ["greenhouse/cloud/space/hub: outputs", "greenhouse/cloud/space/hub/app: unavailable"],
@@ -122,6 +124,26 @@ async fn what_cannot_start_says_why_and_is_repaired_by_the_next_apply() {
     assert_eq!(world.apply(made.work.clone()).await.unwrap(), made.outputs);
     assert_eq!(world.differences().await, [""; 0]);
     a_reading_arrives(&world, 4.0, 1).await;
+    world.host.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_start_runs_by_itself_once_its_port_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path()).await;
+    world.build().await;
+    let taken = world.url(&server(), "mqtt");
+    world.host.stop().await;
+    let squatter = TcpListener::bind(&taken).unwrap();
+    let world = world.reopen(dir.path()).await;
+    let resumed = world.host.resume_hosting().await.unwrap();
+    assert!(resumed["cloud/greenhouse/hub"].is_err());
+    let hub = space("cloud").workload(&name("hub"));
+    assert!(matches!(world.health(&hub).await, Health::Failed { .. }));
+    drop(squatter);
+    eventually("the server", async || (world.health(&hub).await == Health::Ready).then_some(())).await;
+    assert_eq!(world.differences().await, [""; 0], "and no plan has anything to do");
+    a_reading_arrives(&world, 5.0, 1).await;
     world.host.stop().await;
 }
 

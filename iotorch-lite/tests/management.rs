@@ -5,11 +5,13 @@ mod common;
 
 use common::*;
 use iotorch_lite::{
-    ErrorKind, Gateway, GatewayConfig, Ports, Secret, Server, ServerConfig,
+    ErrorKind, Gateway, GatewayConfig, Ports, Secret, Server,
     api::{Attachment, Device, DeviceProtocol, Kind, MessageQuery, Nothing, Put},
     client::{Error, GatewayClient, ServerClient},
 };
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    error::Error as _, fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, time::Duration,
+};
 
 fn device() -> Put<Device> {
     put(Device { profile: "sensor".to_owned(), protocol: DeviceProtocol::Mqtt })
@@ -206,23 +208,28 @@ async fn a_taken_port_and_a_taken_directory_are_clear_errors() {
     let second = Gateway::start(config(dir.path())).await.unwrap_err();
     assert_eq!(second.kind(), ErrorKind::Taken);
     assert!(second.to_string().starts_with("cannot open store \""), "{second}");
+    assert_eq!(second.source().unwrap().to_string(), "another process has it open");
 
     let (mqtt, http, management) =
         (gateway.mqtt_address(), gateway.http_address(), gateway.management_address());
-    for (address, ports) in [
-        (mqtt, Ports::builder().mqtt(mqtt.port()).build()),
-        (http, Ports::builder().http(http.port()).build()),
-        (management, Ports::builder().management(management.port()).build()),
+    let coap = gateway.coap_address();
+    for (address, setting, ports) in [
+        (mqtt, "mqttPort", Ports::builder().mqtt(mqtt.port()).build()),
+        (http, "httpPort", Ports::builder().http(http.port()).build()),
+        (coap, "coapPort", Ports::builder().coap(coap.port()).build()),
+        (management, "managementPort", Ports::builder().management(management.port()).build()),
     ] {
         let other = tempfile::tempdir().unwrap();
-        let taken = ServerConfig::builder().data_dir(other.path()).admin_token(admin()).ports(ports).build();
-        let error = Server::start(taken).await.unwrap_err();
+        let config = || GatewayConfig::builder().data_dir(other.path()).admin_token(admin());
+        let taken = config().ports(ports).patience(Duration::ZERO).build();
+        let error = Gateway::start(taken).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string()),
             (ErrorKind::Taken, format!("cannot listen on {address}"))
         );
-        let free = ServerConfig::builder().data_dir(other.path()).admin_token(admin()).build();
-        Server::start(free).await.expect("nothing is left of the failed start").stop().await;
+        let help = format!("another program has the port: end it, or set another port with {setting}");
+        assert_eq!(error.help(), Some(&*help));
+        Gateway::start(config().build()).await.expect("nothing is left of the failed start").stop().await;
     }
     gateway.stop().await;
 }

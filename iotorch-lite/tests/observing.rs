@@ -12,12 +12,7 @@ use iotorch_lite::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::SocketAddr,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// A gateway with a device `d1` that exports to a server.
 async fn slice(dir: &Path) -> (Gateway, Server) {
@@ -26,19 +21,6 @@ async fn slice(dir: &Path) -> (Gateway, Server) {
     let attachment = attach(&server_client(&server)).await;
     export(&gateway_client(&gateway), &server, &attachment).await;
     (gateway, server)
-}
-
-/// The samples of a scrape, by name and labels.
-async fn scrape(at: SocketAddr) -> BTreeMap<String, f64> {
-    let answer = plain_http().get(format!("http://{at}/metrics")).bearer_auth(ADMIN).send().await.unwrap();
-    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
-    let text = answer.text().await.unwrap();
-    assert!(text.ends_with("# EOF\n"));
-    let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
-        let (name, value) = line.rsplit_once(' ').unwrap();
-        (name.strip_prefix("iotorch_lite_").unwrap().to_owned(), value.parse().unwrap())
-    });
-    samples.collect()
 }
 
 #[tokio::test]
@@ -64,6 +46,7 @@ async fn metrics_count_what_was_sent_stored_and_refused() {
         ("connections{protocol=\"http\"}", 0.0),
         ("devices", 1.0),
         ("outbox_readings", 0.0),
+        ("outbox_bytes", 0.0),
         ("outbox_dropped_readings_total", 0.0),
         ("export_connected{export=\"main\"}", 1.0),
         ("export_pending_readings{export=\"main\"}", 0.0),
@@ -140,6 +123,16 @@ fn check_document(document: &Value) {
     }
 }
 
+/// The sorts of failures are described as they are answered.
+fn check_failures(document: &Value) {
+    let sorts = document["components"]["schemas"]["FailureKind"]["oneOf"].as_array().unwrap();
+    let names: Vec<_> = sorts.iter().map(|sort| sort["const"].as_str().unwrap()).collect();
+    let answered =
+        ["invalid", "unauthorized", "forbidden", "not_found", "conflict", "in_use", "limited", "internal"];
+    assert_eq!(names, answered);
+    assert!(sorts.iter().all(|sort| sort["description"].as_str().unwrap().contains("status ")));
+}
+
 /// The paths that the table in the documentation of the API has, for one role, each with its methods.
 fn documented(role: &str) -> Vec<(Method, String)> {
     let other = if role == "gateway" { "server: " } else { "gateway: " };
@@ -164,6 +157,7 @@ async fn the_description_of_the_api_has_every_call_and_no_other() {
         let document = plain_http().get(format!("http://{at}/openapi.json")).send().await.unwrap();
         let document: Value = document.json().await.unwrap();
         check_document(&document);
+        check_failures(&document);
         let described = operations(&document);
         for (method, path) in &described {
             let path = path.replace(['{', '}'], "");

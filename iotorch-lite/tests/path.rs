@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use iotorch_lite::{
-    Gateway, GatewayConfig,
+    Gateway, GatewayConfig, Limits,
     api::{Export, ExportStatus, MessageQuery, Nothing},
     senml::Value,
 };
@@ -225,6 +225,98 @@ async fn a_full_outbox_drops_the_oldest_readings_and_counts_them() {
     let server = start_server(dir.path()).await;
     let records = await_messages(&server_client(&server), &attachment, 10).await;
     assert_eq!(numbers(records.iter().rev()), (16..26).map(f64::from).collect::<Vec<_>>());
+    gateway.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_outbox_with_too_many_bytes_drops_the_oldest_readings_and_counts_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start_server(dir.path()).await;
+    let attachment = attach(&server_client(&server)).await;
+    let start = async |stored: u64| {
+        let config = GatewayConfig::builder()
+            .data_dir(dir.path().join("gateway"))
+            .admin_token(admin())
+            .limits(Limits::builder().stored(stored).build());
+        Gateway::start(config.build()).await.unwrap()
+    };
+    let limit = 10_000;
+    let gateway = start(limit).await;
+    let at_gateway = gateway_client(&gateway);
+    add_devices(&at_gateway, &["d1"]).await;
+    export(&at_gateway, &server, &attachment).await;
+    await_status(&at_gateway, |status| status.exports["main"].connected).await;
+    server.stop().await;
+    let device = Mqtt::device(&gateway, "d1").await;
+    for letter in "abcdefgh".chars() {
+        device.publish("devices/d1/label", letter.to_string().repeat(3000)).await.unwrap();
+    }
+    let full = at_gateway.status().await.unwrap().outbox;
+    assert_eq!((full.records, full.dropped), (3, 5));
+    assert!((9000..=limit).contains(&full.bytes), "{full:?}");
+    gateway.stop().await;
+
+    let gateway = start(limit / 2).await;
+    let at_gateway = gateway_client(&gateway);
+    let device = Mqtt::device(&gateway, "d1").await;
+    assert_eq!(at_gateway.status().await.unwrap().outbox, full, "the bytes are known after a restart");
+    device.publish("devices/d1/count", "1").await.unwrap();
+    let smaller = at_gateway.status().await.unwrap().outbox;
+    assert_eq!((smaller.records, smaller.dropped), (2, 7));
+    let server = start_server(dir.path()).await;
+    let records = await_messages(&server_client(&server), &attachment, 2).await;
+    assert_eq!(records[1].value, Some(Value::Text("h".repeat(3000))));
+    let empty = await_status(&at_gateway, |status| status.outbox.records == 0).await.outbox;
+    assert_eq!((empty.bytes, empty.dropped), (0, 7));
+    device.publish("devices/d1/label", "x".repeat(6000)).await.unwrap();
+    let empty = at_gateway.status().await.unwrap().outbox;
+    assert_eq!(
+        (empty.records, empty.bytes, empty.dropped),
+        (0, 0, 8),
+        "one that is larger than all the room"
+    );
+    gateway.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_a_device_sends_again_is_at_the_server_once_if_it_says_when_it_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (gateway, server) = (start_gateway(dir.path()).await, start_server(dir.path()).await);
+    let (at_gateway, at_server) = (gateway_client(&gateway), server_client(&server));
+    add_devices(&at_gateway, &["d1", "d2"]).await;
+    let attachment = attach(&at_server).await;
+    export(&at_gateway, &server, &attachment).await;
+
+    let timed = r#"[{"bt":1600000000,"n":"count","v":1},{"n":"count","v":2,"t":1},{"n":"open","v":3}]"#;
+    for _ in 0..2 {
+        let device = Mqtt::device(&gateway, "d1").await;
+        device.publish("devices/d1", timed).await.unwrap();
+        // Two equal values in one message are two readings.
+        let twice = r#"[{"n":"count","v":7,"t":1600000100},{"n":"count","v":7,"t":1600000100}]"#;
+        device.publish("devices/d1", twice).await.unwrap();
+    }
+    Mqtt::device(&gateway, "d2").await.publish("devices/d2", timed).await.unwrap();
+    let status = await_status(&at_gateway, |status| status.exports["main"].pending == 0).await;
+    let (d1, d2) = (&status.devices["d1"], &status.devices["d2"]);
+    assert_eq!((d1.accepted, d1.rejected, d2.accepted, d2.rejected), (4, 1, 2, 1));
+    assert_eq!(messages(&at_server, &attachment).await.len(), 6);
+
+    gateway.stop().await;
+    let gateway = start_gateway(dir.path()).await;
+    let device = Mqtt::device(&gateway, "d1").await;
+    device.publish("devices/d1", timed).await.unwrap();
+    for again in ["5", r#"{"count":5}"#, r#"[{"n":"count","v":5}]"#, r#"[{"n":"count","v":5,"t":-60}]"#] {
+        let topic = if again == "5" { "devices/d1/count" } else { "devices/d1" };
+        for _ in 0..2 {
+            device.publish(topic, again).await.unwrap();
+        }
+    }
+    let all = await_messages(&at_server, &attachment, 14).await;
+    assert_eq!(all.len(), 14, "without a time of the device each is one more reading");
+    let status = gateway_client(&gateway).status().await.unwrap();
+    assert_eq!((status.devices["d1"].accepted, status.devices["d1"].rejected), (12, 1));
     gateway.stop().await;
     server.stop().await;
 }

@@ -15,12 +15,12 @@ use iotorch_core::{
     },
 };
 use iotorch_lite::{
-    ErrorKind, Gateway, GatewayConfig, Listen, Server, ServerConfig, Tls,
+    ErrorKind, Gateway, GatewayConfig, Listen, Secret, Server, ServerConfig, Tls,
     api::{Device, DeviceProtocol, Export, Nothing},
-    client::{self, Error, GatewayClient, ServerClient},
+    client::{Error, GatewayClient, ServerClient},
+    device::{Answer, Link, Login, Message, Qos},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, Transport};
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
@@ -75,13 +75,19 @@ async fn secure_gateway(dir: &Path, certified: &Certified) -> (Gateway, GatewayC
 }
 
 /// Logs in over TLS as device `d1`.
-async fn log_in(at: SocketAddr, authority: &Path) -> Result<(), ConnectionError> {
-    let mut options = MqttOptions::new("d1", (at.ip().to_string(), at.port()));
-    options.set_credentials("d1", PASSWORD);
-    options.set_transport(Transport::tls_with_config(client::tls(Some(authority)).unwrap().into()));
-    let (_client, mut events) = AsyncClient::builder(options).capacity(1).build();
-    while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
-    Ok(())
+async fn log_in(at: SocketAddr, authority: &Path) -> iotorch_core::Result<Link> {
+    Link::connect(&login(DeviceProtocol::Mqtt, "d1", at, authority), Qos::default()).await
+}
+
+fn login(protocol: DeviceProtocol, name: &str, at: SocketAddr, authority: &Path) -> Login {
+    Login::builder()
+        .protocol(protocol)
+        .address(NetAddress { host: at.ip().to_string(), port: at.port(), tls: true })
+        .path(format!("devices/{name}/count"))
+        .user(name)
+        .password(Secret::new(PASSWORD))
+        .trust(authority.to_owned())
+        .build()
 }
 
 #[tokio::test]
@@ -102,11 +108,12 @@ async fn every_listener_speaks_tls_and_nothing_else() {
     let device = Device { profile: "sensor".to_owned(), protocol: DeviceProtocol::Http };
     client.put_device("d2", &put(device), false).await.unwrap();
     client.put_credential("d2", 1, &put_secret(Nothing {}, PASSWORD), false).await.unwrap();
-    let trusting = client::tls(Some(&certified.authority)).unwrap();
-    let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(trusting).build().unwrap();
-    let url = format!("https://{}/devices/d2/count", gateway.http_address());
-    let posted = http.post(url).basic_auth("d2", Some(PASSWORD)).body("1").send().await.unwrap();
-    assert_eq!(posted.status(), 204);
+    let login = login(DeviceProtocol::Http, "d2", gateway.http_address(), &certified.authority);
+    let link = Link::connect(&login, Qos::default()).await.unwrap();
+    assert_eq!(link.send(&Message::new("1")).await.unwrap(), Answer::Accepted);
+    let by_the_system = Link::connect(&Login { trust: None, ..login }, Qos::default()).await.unwrap();
+    let untrusted = by_the_system.send(&Message::new("1")).await.unwrap_err();
+    assert_eq!(untrusted.kind(), Core::Unavailable);
     gateway.stop().await;
 }
 

@@ -11,13 +11,14 @@ use iotorch_core::{
 use iotorch_lite::{
     api::{Command, CommandState, NewCommand},
     client::{self, GatewayClient},
+    device::Reading,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::time::Instant;
 
 use crate::{
     cli::Setting,
-    device::{Device, Reading},
+    device::{Device, typed},
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
@@ -117,12 +118,12 @@ async fn find(session: &Session, args: &CommandArgs) -> Result<(Device, GatewayC
 
 /// Hands a command to the gateway, and waits for what becomes of it.
 async fn order(args: &CommandArgs, device: &Device, gateway: &GatewayClient) -> Result<Command> {
-    let typed = format!(
+    let text = format!(
         "{}={}",
         args.resource.as_deref().unwrap_or_default(),
         args.value.as_deref().unwrap_or_default()
     );
-    let Reading { resource, value } = Reading::parse(&typed, &device.resources)?;
+    let Reading { resource, value } = typed::reading(&text, &device.resources)?;
     let new = NewCommand { resource, value, expires_in: args.expires.duration().as_secs_f64() };
     let refused = |error| told_otherwise(device, "command", error);
     let mut command = gateway.send_command(&device.user, &new).await.map_err(refused)?;

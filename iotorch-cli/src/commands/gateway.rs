@@ -7,7 +7,7 @@ use iotorch_core::resource::Role;
 use iotorch_lite::Gateway;
 
 use super::standalone::{Listening, Standalone, not_started, tell};
-use crate::{cli::Setting, exit::Exit, failure::Result, interrupt};
+use crate::{cli::Setting, exit::Exit, failure::Result, interrupt, open_files};
 
 /// Run one gateway of its own in this process, for a host or a pod
 ///
@@ -31,6 +31,7 @@ pub(crate) struct GatewayArgs {
 }
 
 pub(crate) async fn exec(args: GatewayArgs, setting: &Setting) -> Result<Exit> {
+    open_files::raise_limit();
     let stop = interrupt::asked_to_stop()?;
     let data_dir = &args.standalone.data_dir;
     let settings = args.standalone.settings(Role::Gateway, |settings| {

@@ -17,7 +17,7 @@ use crate::{
     input::{self, Files},
     installation::{Purpose, Session},
     interrupt::Interrupt,
-    render,
+    open_files, render,
 };
 
 /// Apply documents, and stay to host what runs in this process
@@ -45,6 +45,7 @@ pub(crate) struct RunArgs {
 const STOPPING: &str = "stopping; Ctrl-C again ends at once";
 
 pub(crate) async fn exec(args: RunArgs, setting: &Setting) -> Result<Exit> {
+    open_files::raise_limit();
     let documents = args.files.read()?;
     let interrupt = Interrupt::watch(&setting.screen, STOPPING)?;
     let session = Session::open(setting, Purpose::Host).await?;

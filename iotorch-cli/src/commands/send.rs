@@ -8,17 +8,20 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use iotorch_core::{
-    Error, ErrorKind, Route,
+    Error, ErrorKind,
     model::{DeviceProtocol, PartName, SliceName},
-    secret::SecretValue,
 };
-use iotorch_lite::{api::DeviceStatus, client::GatewayClient};
+use iotorch_lite::{
+    api::DeviceStatus,
+    client::GatewayClient,
+    device::{Answer, Message, Qos},
+};
 use serde::Serialize;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     cli::Setting,
-    device::{self, Answer, Device, Message, Qos, Reading},
+    device::{Connector, Device, typed},
     exit::Exit,
     failure::{Failure, Result, cannot},
     installation::{self, Purpose, Session},
@@ -110,10 +113,10 @@ pub(crate) enum Said {
 
 pub(crate) async fn exec(args: SendArgs, setting: &Setting) -> Result<Exit> {
     let prepared = installation::with(setting, Purpose::Look, async |session| prepare(session, &args).await);
-    let Prepared { device, route, password, mut judge } = prepared.await?;
+    let Prepared { device, connector, mut judge } = prepared.await?;
     let failed = |error: Error| sending(&device, error);
     let mut messages = messages(&args, &device)?;
-    let link = device::connect(&device, route.address(), &password, args.qos.into()).await.map_err(failed)?;
+    let link = connector.connect(args.qos.into()).await.map_err(failed)?;
     let mut all = Vec::new();
     while let Some(message) = messages.recv().await {
         let message = message?;
@@ -144,22 +147,20 @@ pub(crate) async fn exec(args: SendArgs, setting: &Setting) -> Result<Exit> {
 /// What sending needs. The state directory is let go of meanwhile.
 struct Prepared {
     device: Device,
-    route: Route,
-    password: SecretValue,
+    connector: Connector,
     judge: Option<Judge>,
 }
 
 async fn prepare(session: &Session, args: &SendArgs) -> Result<Prepared> {
     let status = super::status_of(session.orchestrator(), &args.slice, "send to").await?;
     let device = super::device_of(&status, &args.device, "send as")?;
-    let route = session.route(&device.endpoint).await?;
-    let password = session.secrets().fetch(&device.password).await?;
+    let connector = device.connector(session).await?;
     let judge = match device.protocol {
         DeviceProtocol::Mqtt => management::gateway(session, &status, &device.gateway).await?,
         _ => None,
     };
     let judge = judge.map(|gateway| Judge { gateway, user: device.user.clone(), before: None });
-    Ok(Prepared { device, route, password, judge })
+    Ok(Prepared { device, connector, judge })
 }
 
 impl SendArgs {
@@ -179,7 +180,7 @@ fn messages(args: &SendArgs, device: &Device) -> Result<mpsc::Receiver<Result<Me
             for line in std::io::stdin().lock().lines() {
                 let message = match line {
                     Ok(line) if line.trim().is_empty() => continue,
-                    Ok(line) => Message::of_line(&line, &profile).map_err(Failure::from),
+                    Ok(line) => typed::line(&line, &profile).map_err(Failure::from),
                     Err(error) => Err(cannot("read standard input", error).into()),
                 };
                 if sender.blocking_send(message).is_err() {
@@ -191,10 +192,7 @@ fn messages(args: &SendArgs, device: &Device) -> Result<mpsc::Receiver<Result<Me
     }
     let message = match &args.senml {
         Some(path) => read_pack(path)?,
-        None => {
-            let readings = args.readings.iter().map(|text| Reading::parse(text, &device.resources));
-            Message::of_readings(&readings.collect::<iotorch_core::Result<Vec<_>>>()?)?
-        }
+        None => typed::message(args.readings.iter().map(String::as_str), &device.resources)?,
     };
     // The channel has room for one.
     let _ = sender.try_send(Ok(message));
@@ -203,7 +201,7 @@ fn messages(args: &SendArgs, device: &Device) -> Result<mpsc::Receiver<Result<Me
 
 fn read_pack(path: &Path) -> Result<Message> {
     let bytes = std::fs::read(path).map_err(|error| cannot(format!("read \"{}\"", path.display()), error))?;
-    Ok(Message::of_senml(bytes))
+    Ok(Message::new(bytes))
 }
 
 fn tell(args: &SendArgs, sent: &Sent, device: &Device, setting: &Setting) -> Result<()> {

@@ -5,7 +5,7 @@ use iotorch_core::{model::TimeSpan, resource::Role};
 use iotorch_lite::Server;
 
 use super::standalone::{Listening, Standalone, not_started, tell};
-use crate::{cli::Setting, exit::Exit, failure::Result, interrupt};
+use crate::{cli::Setting, exit::Exit, failure::Result, interrupt, open_files};
 
 /// Run one server of its own in this process, for a host or a pod
 ///
@@ -26,6 +26,7 @@ pub(crate) struct ServerArgs {
 }
 
 pub(crate) async fn exec(args: ServerArgs, setting: &Setting) -> Result<Exit> {
+    open_files::raise_limit();
     let stop = interrupt::asked_to_stop()?;
     let data_dir = &args.standalone.data_dir;
     let settings = args.standalone.settings(Role::Server, |settings| {

@@ -145,8 +145,7 @@ async fn prepare(
     let mut senders = Vec::new();
     for device in chosen {
         senders.push(Sender {
-            route: session.route(&device.endpoint).await?,
-            password: session.secrets().fetch(&device.password).await?,
+            connector: device.connector(session).await?,
             qos: args.qos.into(),
             schedule: schedule(&device, args, recording, seed)?,
             tally: Arc::clone(&counted.tally),

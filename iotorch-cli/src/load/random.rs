@@ -1,10 +1,11 @@
 //! Random readings that a profile allows.
 
 use iotorch_core::model::{ProfileResource, Range, ValueType};
+use iotorch_lite::device::Reading;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
 
-use crate::device::{Device, Reading, number};
+use crate::device::Device;
 
 /// What numbers are taken from where the profile has no range.
 const DEFAULT_RANGE: Range = Range(0.0, 100.0);
@@ -34,10 +35,7 @@ impl Random {
     /// One reading of each resource.
     pub(crate) fn readings(&mut self) -> Vec<Reading> {
         let rng = &mut self.rng;
-        let reading = |resource: &ProfileResource| Reading {
-            resource: resource.name.to_string(),
-            value: value(rng, resource),
-        };
+        let reading = |resource: &ProfileResource| Reading::new(resource.name.as_str(), value(rng, resource));
         self.resources.iter().map(reading).collect()
     }
 }
@@ -57,7 +55,7 @@ fn own_seed(seed: u64, device: &Device) -> [u8; 32] {
 fn value(rng: &mut StdRng, resource: &ProfileResource) -> Value {
     let Range(low, high) = resource.range.unwrap_or(DEFAULT_RANGE);
     match resource.value_type {
-        ValueType::Float => number(within(rng, low, high)),
+        ValueType::Float => Value::from(within(rng, low, high)),
         ValueType::Integer => {
             let (low, high) = (low.max(-EXACT).ceil(), high.min(EXACT).floor());
             #[allow(clippy::cast_possible_truncation, reason = "both are whole and below 2^53")]

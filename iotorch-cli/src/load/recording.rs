@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use csv::StringRecord;
 use iotorch_core::{Error, ErrorKind, Result};
+use iotorch_lite::device::Reading;
 use jiff::Timestamp;
 
-use crate::device::{Device, Reading};
+use crate::device::{Device, typed};
 
 /// What a column holds, by its heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,8 +139,8 @@ impl Recording {
             let Some(known) = device.resources.iter().find(|known| known.name.as_str() == name) else {
                 continue;
             };
-            let reading = Reading::of(name, text, &device.resources);
-            if !reading.fits(known) {
+            let reading = typed::value(name, text, &device.resources);
+            if !typed::fits(&reading, known) {
                 let kind = format!("{:?}", known.value_type).to_lowercase();
                 return Err(self.wrong(row.line, *index, text, &format!("is no {kind}")));
             }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     fn reading(value: serde_json::Value) -> Vec<Reading> {
-        vec![Reading { resource: "temperature".into(), value }]
+        vec![Reading::new("temperature", value)]
     }
 
     #[test]

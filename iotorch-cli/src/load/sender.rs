@@ -7,12 +7,13 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use iotorch_core::{Error, ErrorKind, Result, Route, model::DeviceProtocol, secret::SecretValue};
+use iotorch_core::{Error, ErrorKind, Result, model::DeviceProtocol};
+use iotorch_lite::device::{Answer, Link, Message, Qos, Reading};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pending, Random, Tally};
-use crate::device::{self, Answer, Device, Link, Message, Qos, Reading};
+use crate::device::{Connector, Device};
 
 /// How many messages over MQTT may wait for their acknowledgement. A device that speaks HTTP or CoAP has one at a time.
 const WINDOW: usize = 64;
@@ -67,10 +68,8 @@ impl Schedule {
 pub(crate) struct Sender {
     /// Which.
     pub(crate) device: Device,
-    /// The way to its gateway.
-    pub(crate) route: Route,
-    /// Its password.
-    pub(crate) password: SecretValue,
+    /// What connects as it.
+    pub(crate) connector: Connector,
     /// What MQTT promises.
     pub(crate) qos: Qos,
     /// What it sends, and when.
@@ -96,7 +95,7 @@ type Sending = BoxFuture<'static, (Instant, Result<Answer>)>;
 /// The connection, as far as there is one.
 enum Connection {
     /// There is.
-    Up(Arc<dyn Link>),
+    Up(Link),
     /// There is none before this time.
     Down { until: Instant, pause: Duration, why: String },
 }
@@ -157,16 +156,15 @@ impl Sender {
     }
 
     /// The link that there is, or a new one where it is time to try.
-    async fn link(&self, connection: &mut Connection) -> Result<Arc<dyn Link>, String> {
+    async fn link(&self, connection: &mut Connection) -> Result<Link, String> {
         let pause = match connection {
-            Connection::Up(link) => return Ok(Arc::clone(link)),
+            Connection::Up(link) => return Ok(link.clone()),
             Connection::Down { until, why, .. } if Instant::now() < *until => return Err(why.clone()),
             Connection::Down { pause, .. } => *pause,
         };
-        let address = self.route.address();
-        match device::connect(&self.device, address, &self.password, self.qos).await {
+        match self.connector.connect(self.qos).await {
             Ok(link) => {
-                *connection = Connection::Up(Arc::clone(&link));
+                *connection = Connection::Up(link.clone());
                 Ok(link)
             }
             Err(error) => {

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
+use iotorch_lite::device::Answer;
 use serde::Serialize;
-
-use crate::device::Answer;
 
 /// The longest time that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;

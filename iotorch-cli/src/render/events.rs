@@ -74,7 +74,10 @@ mod tests {
                 reason: "starting\nagain".into(),
                 attempt: 2,
             },
-            Progress::StepHeld { resource: resource.clone(), until: "2024-06-01T12:35:56.789Z".parse().unwrap() },
+            Progress::StepHeld {
+                resource: resource.clone(),
+                until: "2024-06-01T12:35:56.789Z".parse().unwrap(),
+            },
             Progress::StepSucceeded {
                 resource: resource.clone(),
                 undo: false,

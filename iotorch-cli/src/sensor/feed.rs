@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use iotorch_core::{Route, secret::SecretValue};
+use iotorch_lite::device::{Answer, Link, Message, Qos};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::Machine;
-use crate::device::{self, Answer, Device, Link, Message, Qos};
+use crate::device::{Connector, Device};
 
 /// The time between two readings.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,12 +17,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Sends until it is stopped; comes back by itself after any failure.
-pub(super) async fn feed(device: Device, route: Route, password: SecretValue, stop: CancellationToken) {
+pub(super) async fn feed(device: Device, connector: Connector, stop: CancellationToken) {
     let mut machine = Some(Machine::new());
     let mut pause = SHORTEST_PAUSE;
     loop {
         let failure = tokio::select! {
-            failure = connection(&device, &route, &password, &mut machine, &mut pause) => failure,
+            failure = connection(&device, &connector, &mut machine, &mut pause) => failure,
             () = stop.cancelled() => return,
         };
         tracing::warn!(slice = %device.slice, device = %device.name, failure, "sending was interrupted");
@@ -35,23 +36,17 @@ pub(super) async fn feed(device: Device, route: Route, password: SecretValue, st
 /// Sends over one connection until it fails, and gives the reason.
 async fn connection(
     device: &Device,
-    route: &Route,
-    password: &SecretValue,
+    connector: &Connector,
     machine: &mut Option<Machine>,
     pause: &mut Duration,
 ) -> String {
-    match device::connect(device, route.address(), password, Qos::AtLeastOnce).await {
-        Ok(link) => send(device, &*link, machine, pause).await,
+    match connector.connect(Qos::AtLeastOnce).await {
+        Ok(link) => send(device, &link, machine, pause).await,
         Err(error) => error.to_cause().to_string(),
     }
 }
 
-async fn send(
-    device: &Device,
-    link: &dyn Link,
-    machine: &mut Option<Machine>,
-    pause: &mut Duration,
-) -> String {
+async fn send(device: &Device, link: &Link, machine: &mut Option<Machine>, pause: &mut Duration) -> String {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
@@ -71,7 +66,7 @@ async fn send(
         if readings.is_empty() {
             continue;
         }
-        match link.send(&Message::of_object(readings)).await {
+        match link.send(&Message::new(Value::Object(readings).to_string())).await {
             Ok(Answer::Rejected { rejected, .. }) => {
                 tracing::warn!(slice = %device.slice, device = %device.name, ?rejected, "readings were rejected");
             }

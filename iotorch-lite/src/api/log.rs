@@ -1,5 +1,6 @@
 //! Reading the log of a gateway or server.
 
+use crate::parameter::optional;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,13 +10,13 @@ use std::fmt;
 #[serde(default, deny_unknown_fields)]
 pub struct LogQuery {
     /// The first entries after the one with this number; the newest if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub after: Option<u64>,
     /// At most this many, 1 to 1000; 100 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub limit: Option<usize>,
     /// Only entries of this start, see [`LogPage::start`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub start: Option<u64>,
 }
 

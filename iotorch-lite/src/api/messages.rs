@@ -1,6 +1,6 @@
 //! Reading the messages of a server.
 
-use crate::senml::Record;
+use crate::{parameter::optional, senml::Record};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
@@ -24,10 +24,10 @@ pub struct MessageQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Only messages of this time or later, in seconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub from: Option<f64>,
     /// Only messages before this time, in seconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub to: Option<f64>,
     /// The order of time; `desc` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct MessageQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<Aggregate>,
     /// At most this many, 1 to 1000; 100 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub limit: Option<usize>,
     /// Go on where a page ended: its [`Page::next`].
     #[serde(skip_serializing_if = "Option::is_none")]

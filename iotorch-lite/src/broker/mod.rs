@@ -6,6 +6,8 @@
 //! own listeners, where one client that stalls in its TLS handshake keeps all others out.
 
 mod clients;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod orders;
 
 pub(crate) use clients::Clients;
@@ -55,25 +57,8 @@ impl Broker {
     /// Serves MQTT at a door. A client that sends more than `packet_limit` bytes at once is disconnected.
     pub(crate) fn start(door: Door, packet_limit: usize, access: Arc<dyn Access>) -> Self {
         let clients = Arc::new(Clients::new(access, door.seats()));
-        let events = Arc::clone(&clients) as Arc<dyn BrokerEventHandler>;
-        let router = Arc::new(MessageRouter::new().with_event_handler(Arc::clone(&events)));
-        clients.reach_through(&router);
+        let floor = Floor::new(packet_limit, &clients);
         let stop = CancellationToken::new();
-        let floor = Floor {
-            config: Arc::new(config(packet_limit, events)),
-            rules: Arc::clone(&clients) as Arc<dyn AuthProvider>,
-            stats: Arc::new(BrokerStats::new()),
-            // The door has counted the connections, and the access counts the messages.
-            monitor: Arc::new(ResourceMonitor::new(ResourceLimits {
-                max_connections: usize::MAX,
-                max_connections_per_ip: usize::MAX,
-                max_message_rate_per_client: 0,
-                max_bandwidth_per_client: 0,
-                ..ResourceLimits::default()
-            })),
-            router,
-            ended: broadcast::Sender::new(1),
-        };
         let running = tokio::spawn(run(door, floor, Arc::clone(&clients), stop.clone()));
         Self { clients, stop: stop.drop_guard(), running }
     }
@@ -116,6 +101,27 @@ struct Floor {
 }
 
 impl Floor {
+    fn new(packet_limit: usize, clients: &Arc<Clients>) -> Self {
+        let events = Arc::clone(clients) as Arc<dyn BrokerEventHandler>;
+        let router = Arc::new(MessageRouter::new().with_event_handler(Arc::clone(&events)));
+        clients.reach_through(&router);
+        Self {
+            config: Arc::new(config(packet_limit, events)),
+            rules: Arc::clone(clients) as Arc<dyn AuthProvider>,
+            stats: Arc::new(BrokerStats::new()),
+            // The door has counted the connections, and the access counts the messages.
+            monitor: Arc::new(ResourceMonitor::new(ResourceLimits {
+                max_connections: usize::MAX,
+                max_connections_per_ip: usize::MAX,
+                max_message_rate_per_client: 0,
+                max_bandwidth_per_client: 0,
+                ..ResourceLimits::default()
+            })),
+            router,
+            ended: broadcast::Sender::new(1),
+        }
+    }
+
     fn welcome(&self, Caller { stream, peer, .. }: Caller) -> ClientHandler {
         let transport = match stream {
             Stream::Plain(stream) => BrokerTransport::tcp(stream),
@@ -172,6 +178,8 @@ mod tests {
         access::{Key, Protocol, Taken},
         gateway::commands::Commands,
         limits::Limiter,
+        listening::Service,
+        ports::Patience,
         refusals::Refusals,
     };
     use async_trait::async_trait;
@@ -230,7 +238,8 @@ mod tests {
     async fn a_message_that_cannot_be_stored_is_not_acknowledged_and_the_client_is_told() {
         let disk = Arc::new(FullDisk::default());
         let access = Arc::clone(&disk) as Arc<dyn Access>;
-        let door = Door::open(&Listen::default(), 0, "mqtt", 10).await.unwrap();
+        let patience = Patience::new(Duration::ZERO);
+        let door = Door::open(&Listen::default(), 0, Service::MQTT, 10, patience).await.unwrap();
         let port = door.port();
         let broker = Broker::start(door, 64 * 1024, access);
         for full in [true, false] {

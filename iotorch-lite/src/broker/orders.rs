@@ -3,6 +3,10 @@
 //!
 //! A connection starts with everything that waits. To a device that has subscribed at QoS 0 each command is sent once a
 //! connection and goes on to wait, because nothing tells that it has arrived.
+//!
+//! Which reason code a PUBACK has (MQTT 5 section 3.4.2.1), the broker does not tell. So one of 0x80 or above, with which a
+//! device says that it could not take the command, ends the command as any other does. A device that wants it again leaves it
+//! unacknowledged and connects anew.
 
 use super::clients::{Clients, Session};
 use crate::api::{Command, CommandState};

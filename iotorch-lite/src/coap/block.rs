@@ -164,6 +164,14 @@ impl Transfers {
         self.upload.take_if(|upload| upload.until <= now);
         self.rest.take_if(|rest| rest.until <= now);
     }
+
+    /// The bytes of all bodies and paths.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        let upload = self.upload.as_ref().map_or(0, |upload| upload.body.len() + upload.path.len());
+        let body = |rest: &Rest| rest.answer.content.as_ref().map_or(0, |content| content.body.len());
+        upload + self.rest.as_ref().map_or(0, |rest| body(rest) + rest.path.len())
+    }
 }
 
 impl Upload {

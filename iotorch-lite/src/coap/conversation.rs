@@ -204,6 +204,13 @@ impl Conversation {
         answer.write(MessageType::NonConfirmable, number, &token)
     }
 
+    /// The bytes that are kept of what was said.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        let told = self.observation.as_ref().map_or(0, Observation::held);
+        self.memory.held() + self.transfers.held() + told
+    }
+
     fn next_number(&mut self) -> u16 {
         self.number = self.number.wrapping_add(1);
         self.number

@@ -54,7 +54,7 @@ pub(super) async fn shake(peer: &Arc<Peer>, access: &Arc<dyn Access>) -> Result<
 }
 
 /// A refusal of what an identity stands for: a user, or a user, a colon and a generation.
-pub(super) fn refused(identity: &str, reason: &str) -> Refused {
+fn refused(identity: &str, reason: &str) -> Refused {
     let user = identity.split_once(':').map_or(identity, |(user, _)| user);
     Refused { user: user.to_owned(), reason: reason.to_owned() }
 }

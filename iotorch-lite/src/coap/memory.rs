@@ -35,6 +35,12 @@ impl Memory {
         }
         self.0.push_back(Message { number, until: now + LIFETIME, answer });
     }
+
+    /// The bytes of all answers.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        self.0.iter().filter_map(|message| message.answer.as_ref()).map(Vec::len).sum()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Messages of CoAP (RFC 7252 section 3): what a datagram is, what a request asks, and how it is answered.
 
 use super::block::Block;
-use crate::api::{Failure, FailureDetail};
+use crate::api::{Failure, FailureDetail, FailureKind};
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
 use serde::Serialize;
 
@@ -212,13 +212,13 @@ impl Answer {
     /// An error, in the shape that the management API gives it.
     pub(super) fn failure(code: ResponseType, message: &str) -> Self {
         let kind = match code {
-            ResponseType::Forbidden => "forbidden",
-            ResponseType::NotFound => "not_found",
-            ResponseType::InternalServerError | ResponseType::ServiceUnavailable => "internal",
-            ResponseType::TooManyRequests => "limited",
-            _ => "invalid",
+            ResponseType::Forbidden => FailureKind::Forbidden,
+            ResponseType::NotFound => FailureKind::NotFound,
+            ResponseType::InternalServerError | ResponseType::ServiceUnavailable => FailureKind::Internal,
+            ResponseType::TooManyRequests => FailureKind::Limited,
+            _ => FailureKind::Invalid,
         };
-        let error = FailureDetail { kind: kind.to_owned(), message: message.to_owned(), owner: None };
+        let error = FailureDetail { kind, message: message.to_owned(), owner: None };
         Self::with(code, Content::json(&Failure { error }))
     }
 

@@ -7,15 +7,23 @@
 //! The path of a request is the topic. `POST` or `PUT` publishes to it, `GET devices/<name>/commands` gives the commands
 //! that wait and can be observed (RFC 7641), and `DELETE devices/<name>/commands/<id>` acknowledges one. Large bodies
 //! go in blocks in both directions (RFC 7959), and `GET .well-known/core` lists what there is (RFC 6690).
+//!
+//! DTLS ends a session at the first record that cannot be decrypted, which RFC 6347 section 4.1.2.7 asks to drop. So whoever
+//! sends datagrams under the address and port of a device can end its session, and no more: the device makes a new handshake.
+//! What is dropped before it comes so far is in [`record`].
 
 mod block;
 mod conversation;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod guesses;
 mod handshake;
 mod memory;
 mod message;
 mod observation;
 mod peer;
 mod peers;
+mod receiving;
 mod record;
 mod resources;
 mod session;
@@ -25,16 +33,17 @@ mod tests;
 pub(crate) use peers::Peers;
 
 use crate::{
-    Error, ErrorKind, Result,
+    Result,
     access::{Access, Protocol},
     gateway::commands::Commands,
+    ports::Patience,
 };
 use conversation::Conversation;
 use handshake::{Proved, Refused};
 use peer::Peer;
 use peers::{Delivered, Place};
-use std::{net::SocketAddr, sync::Arc};
-use tokio::net::UdpSocket;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::UdpSocket, runtime::Handle};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -71,16 +80,21 @@ impl CoapListener {
         address: SocketAddr,
         access: Arc<dyn Access>,
         limits: CoapLimits,
+        patience: Patience,
     ) -> Result<Self> {
-        let taken =
-            |error| Error::new(ErrorKind::Taken, format!("cannot listen on {address}")).caused_by(error);
-        let socket = UdpSocket::bind(address).await.map_err(taken)?;
-        let port = socket.local_addr().map_err(taken)?.port();
+        let bind = async |address| {
+            let socket = receiving::bind(address)?;
+            let port = socket.local_addr()?.port();
+            Ok((socket, port))
+        };
+        let (socket, port) = patience.bind(address, "coapPort", bind).await?;
         let stop = CancellationToken::new();
         let peers = Arc::new(Peers::new(limits.sessions, stop.clone()));
         let server = Server { socket: Arc::new(socket), access, packet_limit: limits.packet };
         let tasks = TaskTracker::new();
-        tasks.spawn(listen(Arc::new(server), Arc::clone(&peers), tasks.clone(), stop.clone()));
+        let sessions = Sessions { server: Arc::new(server), tasks: tasks.clone(), here: Handle::current() };
+        let listen = listen(sessions, Arc::clone(&peers), stop.clone());
+        tasks.spawn_on(listen, &receiving::thread());
         Ok(Self { port, peers, tasks, stop: stop.drop_guard() })
     }
 
@@ -101,7 +115,14 @@ impl CoapListener {
     }
 }
 
-async fn listen(server: Arc<Server>, peers: Arc<Peers>, tasks: TaskTracker, stop: CancellationToken) {
+/// Where sessions are served.
+struct Sessions {
+    server: Arc<Server>,
+    tasks: TaskTracker,
+    here: Handle,
+}
+
+async fn listen(Sessions { server, tasks, here }: Sessions, peers: Arc<Peers>, stop: CancellationToken) {
     let mut buffer = [0; session::DATAGRAM];
     loop {
         let received = tokio::select! {
@@ -120,7 +141,7 @@ async fn listen(server: Arc<Server>, peers: Arc<Peers>, tasks: TaskTracker, stop
             Delivered::Done => {}
             // A datagram that cannot be sent at once is a lost one.
             Delivered::Again(flight) => drop(server.socket.try_send_to(&flight, address)),
-            Delivered::New(place) => drop(tasks.spawn(serve(Arc::clone(&server), place))),
+            Delivered::New(place) => drop(tasks.spawn_on(serve(Arc::clone(&server), place), &here)),
         }
     }
 }
@@ -134,22 +155,37 @@ async fn serve(server: Arc<Server>, mut place: Place) {
         () = stop.cancelled() => return,
         shaken = handshake::shake(&peer, &server.access) => shaken,
     };
-    let admitted = shaken.and_then(|proved| {
-        let Proved { identity, key, .. } = &proved;
-        place
-            .establish(&*server.access, identity, key, peer.last_flight())
-            .map_err(|reason| Some(handshake::refused(identity, &reason)))?;
-        Ok(proved)
-    });
-    match admitted {
-        Ok(Proved { connection, key, .. }) => {
-            let conversation = Conversation::new(Arc::clone(&server.access), key.user, server.packet_limit);
-            let changes = server.access.commands().map(Commands::changes);
-            session::hold(connection, conversation, changes, stop).await;
+    match shaken {
+        Ok(proved) => converse(&server, &place, proved, peer.last_flight(), stop).await,
+        Err(Some(Refused { user, reason })) => {
+            let reason = match place.peers().refused(place.address) {
+                Duration::ZERO => reason,
+                wait => {
+                    let from = place.address.ip();
+                    format!("{reason}; {from} was refused too often and cannot try again for {wait:.1?}")
+                }
+            };
+            server.access.refusals().login(Protocol::Coap, &user, &reason);
         }
-        Err(Some(Refused { user, reason })) => server.access.refusals().login(Protocol::Coap, &user, &reason),
         Err(None) => {
             tracing::debug!(address = %place.address, "a handshake failed before its client said who it is")
         }
     }
+}
+
+/// Converses with a client that has proved who it is, unless it cannot have a session.
+async fn converse(
+    server: &Server,
+    place: &Place,
+    Proved { connection, identity, key }: Proved,
+    last_flight: Vec<u8>,
+    stop: CancellationToken,
+) {
+    if let Err(reason) = place.establish(&*server.access, &identity, &key, last_flight) {
+        server.access.refusals().login(Protocol::Coap, &key.user, &reason);
+        return;
+    }
+    let conversation = Conversation::new(Arc::clone(&server.access), key.user, server.packet_limit);
+    let changes = server.access.commands().map(Commands::changes);
+    session::hold(connection, conversation, changes, stop).await;
 }

@@ -101,6 +101,13 @@ impl Observation {
         outstanding.due = now + outstanding.wait;
         Overdue::Again(outstanding.datagram.clone())
     }
+
+    /// The bytes of what the client was told, and of the notification that is outstanding.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        let outstanding = self.outstanding.as_ref().map_or(0, |outstanding| outstanding.datagram.len());
+        self.told.body.len() + self.token.len() + self.path.len() + outstanding
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,19 @@
 //! Who is at which address: handshakes under way, sessions, and the datagrams for each of them.
 
-use super::record::{self, Received};
-use crate::access::{Access, Key};
+use super::{
+    guesses::Guesses,
+    record::{self, Received},
+};
+use crate::{
+    access::{Access, Key},
+    config::Limits,
+    limits::Limiter,
+};
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +21,13 @@ use tokio_util::sync::CancellationToken;
 /// How many handshakes may be under way. A newer one takes the place of the oldest whose client has not yet shown that
 /// it receives at its address, so a flood of hellos under false addresses hardly delays a true one.
 const HANDSHAKES: usize = 256;
+
+/// How many handshakes begin in a second, with twice as many at once. A hello beyond that is dropped; a client sends it again after
+/// a second (RFC 6347 section 4.2.4.1).
+const HANDSHAKES_A_SECOND: f64 = 200.0;
+
+/// Whose handshakes are counted so: false addresses cost nothing, so everybody's together.
+const ANYBODY: &str = "";
 
 /// A handshake takes some ten datagrams; the others are for those that are sent again.
 const DATAGRAMS_OF_HANDSHAKE: u32 = 64;
@@ -31,6 +46,7 @@ const WAITING: usize = 16;
 pub(crate) struct Peers {
     most_sessions: usize,
     stop: CancellationToken,
+    hellos: Limiter,
     here: Mutex<Here>,
 }
 
@@ -39,6 +55,7 @@ struct Here {
     last: u64,
     handshakes: HashMap<SocketAddr, Handshake>,
     sessions: HashMap<SocketAddr, Session>,
+    guesses: Guesses,
 }
 
 #[derive(Debug)]
@@ -88,7 +105,8 @@ pub(super) struct Place {
 
 impl Peers {
     pub(super) fn new(most_sessions: usize, stop: CancellationToken) -> Self {
-        Self { most_sessions, stop, here: Mutex::default() }
+        let hellos = Limiter::new(&Limits::builder().rate(HANDSHAKES_A_SECOND).build());
+        Self { most_sessions, stop, hellos, here: Mutex::default() }
     }
 
     /// Ends the sessions of a user that rest on one credential, or all of them. It is called after the credential has
@@ -107,6 +125,12 @@ impl Peers {
         self.here().sessions.len()
     }
 
+    /// How many handshakes there are.
+    #[cfg(fuzzing)]
+    pub(super) fn handshakes(&self) -> usize {
+        self.here().handshakes.len()
+    }
+
     /// Hands a datagram to whom it is for.
     pub(super) fn deliver(self: &Arc<Self>, address: SocketAddr, datagram: &[u8]) -> Delivered {
         let Some(received) = record::received(datagram) else { return Delivered::Done };
@@ -117,10 +141,18 @@ impl Peers {
             handshake.take(datagram);
             return Delivered::Done;
         }
-        match (received, here.sessions.get_mut(&address)) {
+        if received == Received::Hello {
+            let may_begin = here.guesses.wait(address.ip(), Instant::now()).is_zero()
+                && self.hellos.admit(ANYBODY).is_ok();
             // A session stays until the client of the new handshake has shown that it receives at this address
             // (RFC 6347 section 4.2.8).
-            (Received::Hello, _) => Delivered::New(self.begin(&mut here, address, datagram)),
+            return if may_begin {
+                Delivered::New(self.begin(&mut here, address, datagram))
+            } else {
+                Delivered::Done
+            };
+        }
+        match (received, here.sessions.get_mut(&address)) {
             (Received::Protected, Some(session)) => {
                 session.line.send(datagram);
                 Delivered::Done
@@ -155,6 +187,14 @@ impl Peers {
             handshake.verified = true;
             here.end_session(address);
         }
+    }
+
+    /// Notes that the client of a handshake does not know the key that it named, and gives how long nobody at its address may
+    /// begin another one.
+    pub(super) fn refused(&self, address: SocketAddr) -> Duration {
+        let (mut here, now) = (self.here(), Instant::now());
+        here.guesses.refused(address.ip(), now);
+        here.guesses.wait(address.ip(), now)
     }
 
     fn here(&self) -> MutexGuard<'_, Here> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result, Secret,
-    api::{Command, Device, Export, ExportStatus, GatewayStatus, Kind, NewCommand, OutboxStatus, Profile},
+    api::{Command, Device, Export, ExportStatus, GatewayStatus, Kind, NewCommand, Profile},
     log::Log,
     managing::{self, Changes, Ended, Manages, Rule, Sort, credential, credentials, object},
     metrics::Metrics,
@@ -17,7 +17,7 @@ use crate::{
     web,
 };
 use async_trait::async_trait;
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State, http::Method, routing::get};
 use redb::WriteTransaction;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ const EXPORTS: Sort = Sort {
 };
 
 pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
+    let core = Arc::clone(&app.core);
+    let refused = move |method: &Method, path: &str, why: &Error| core.refusals.call(method, path, why);
     let (router, document) = managing::router()
         .route("/status", Calls::get(status, Operation::get("How it is doing").gives::<GatewayStatus>()))
         .route("/profiles/{name}", object::<App, Profile, Profile>(PROFILES))
@@ -46,7 +48,7 @@ pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
         .finish("gateway", app);
     let nobody_else =
         |_: &str, _: &_, _: &str| Err(Error::new(ErrorKind::Unauthorized, "the token is not valid"));
-    with_document(web::with_health(web::guard(router, admin, nobody_else), "gateway"), document)
+    with_document(web::with_health(web::guard(router, admin, nobody_else, refused), "gateway"), document)
 }
 
 fn commands() -> Calls<Arc<App>> {
@@ -131,8 +133,6 @@ fn look(core: &Core) -> Result<GatewayStatus> {
                 _ => {}
             }
         }
-        let (records, dropped) = outbox::fill(txn)?;
-        let refused = core.refusals.all();
-        Ok(GatewayStatus { devices, exports, outbox: OutboxStatus { records, dropped }, refused })
+        Ok(GatewayStatus { devices, exports, outbox: outbox::fill(txn)?, refused: core.refusals.all() })
     })
 }

@@ -2,10 +2,13 @@
 
 pub(crate) mod commands;
 mod forward;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod management;
 mod orders;
 pub(crate) mod outbox;
 mod readings;
+mod repeats;
 mod state;
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
     log::Log,
     managing::Changes,
     metrics::Counters,
+    ports::{PATIENCE, Patience},
     refusals::Refusals,
     seats::Seats,
     store::Store,
@@ -30,7 +34,7 @@ use async_trait::async_trait;
 use commands::Commands;
 use forward::{Forwarders, Links};
 use futures::future::join_all;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use typed_builder::TypedBuilder;
@@ -60,9 +64,13 @@ pub struct GatewayConfig {
     /// system trusts.
     #[builder(default)]
     pub trust: Option<PathBuf>,
-    /// The most readings that wait for exports; past it the oldest are dropped and counted.
+    /// The most readings that wait for exports; past it the oldest are dropped and counted. So they are past the bytes of
+    /// [`Limits::stored`].
     #[builder(default = 100_000)]
     pub outbox_limit: u64,
+    /// How long a start waits for ports that other programs have, 3 s if not set.
+    #[builder(default = PATIENCE)]
+    pub patience: Duration,
 }
 
 /// A running gateway.
@@ -90,7 +98,7 @@ pub(crate) struct Core {
     links: Links,
     /// Told of each change of the outbox.
     appended: watch::Sender<()>,
-    outbox_limit: u64,
+    bounds: outbox::Bounds,
     trust: Option<PathBuf>,
 }
 
@@ -129,33 +137,20 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if a port or the data directory is in use,
+    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if the data directory is in use, or a port is and stays so,
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the directory cannot be used, and
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit that lets nothing through, for a certificate that cannot
     /// be used, and for an address beyond this host without TLS unless that is `insecure`.
     pub async fn start(config: GatewayConfig) -> Result<Self> {
-        let GatewayConfig { listen, management, ports, limits, .. } = config.clone();
-        let wanted = Wanted { data: listen, management, ports, limits };
+        let GatewayConfig { listen, management, ports, limits, patience, .. } = config.clone();
+        let wanted = Wanted { data: listen, management, ports, limits, patience };
         wanted.check()?;
         if let Some(trust) = &config.trust {
             tls::trusting(Some(trust))?;
         }
         let dir = DataDir::open(&config.data_dir)?;
-        let store = Arc::new(dir.store("gateway.redb", state::setup)?);
-        let (log, counters) = (Arc::new(Log::open(&config.data_dir)?), Arc::<Counters>::default());
-        store.report_to(Arc::clone(&log));
-        let core = Arc::new(Core {
-            commands: Commands::new(Arc::clone(&store)),
-            store,
-            refusals: Refusals::new(Arc::clone(&counters), Arc::clone(&log)),
-            counters,
-            log,
-            limiter: Limiter::new(&config.limits),
-            links: Links::default(),
-            appended: watch::Sender::new(()),
-            outbox_limit: config.outbox_limit,
-            trust: config.trust,
-        });
+        let store = dir.store("gateway.redb", state::setup)?;
+        let core = Arc::new(Core::new(&config, store, Log::open(&config.data_dir)?));
         let started = Self::listen(&core, &dir, &wanted, config.admin_token).await;
         match &started {
             Ok(_) => core.log.started("gateway"),
@@ -169,10 +164,11 @@ impl Gateway {
 
     async fn listen(core: &Arc<Core>, dir: &DataDir, wanted: &Wanted, admin: Secret) -> Result<Self> {
         let access = Arc::clone(core) as Arc<dyn Access>;
-        let (Doors { mqtt, http, management }, ports) = wanted.open(dir).await?;
+        let patience = Patience::new(wanted.patience);
+        let (Doors { mqtt, http, management }, ports) = wanted.open(dir, patience).await?;
         let limits = CoapLimits { sessions: wanted.limits.connections, packet: wanted.limits.packet };
         let at = SocketAddr::from((wanted.data.address, ports.coap));
-        let coap = CoapListener::start(at, Arc::clone(&access), limits).await?;
+        let coap = CoapListener::start(at, Arc::clone(&access), limits, patience).await?;
         let ports = Ports { coap: coap.port(), ..ports };
         dir.record(ports)?;
         let seats = [("mqtt", mqtt.seats()), ("http", http.seats())];
@@ -236,6 +232,23 @@ impl Gateway {
 }
 
 impl Core {
+    fn new(config: &GatewayConfig, store: Store, log: Log) -> Self {
+        let (store, log, counters) = (Arc::new(store), Arc::new(log), Arc::<Counters>::default());
+        store.report_to(Arc::clone(&log));
+        Self {
+            commands: Commands::new(Arc::clone(&store)),
+            store,
+            refusals: Refusals::new(Arc::clone(&counters), Arc::clone(&log)),
+            counters,
+            log,
+            limiter: Limiter::new(&config.limits),
+            links: Links::default(),
+            appended: watch::Sender::new(()),
+            bounds: outbox::Bounds { readings: config.outbox_limit, bytes: config.limits.stored },
+            trust: config.trust.clone(),
+        }
+    }
+
     /// Releases the files.
     async fn close(&self) {
         self.store.close().await;
@@ -279,10 +292,12 @@ impl Access for Core {
     async fn publish(&self, user: &str, topic: &str, payload: &[u8]) -> Result<Taken> {
         let Some(resource) = own_topic(user, topic) else { return Ok(Taken::default()) };
         let (device, resource, payload) = (user.to_owned(), resource.map(str::to_owned), payload.to_vec());
-        let limit = self.outbox_limit;
+        let bounds = self.bounds;
         let (taken, dropped) = self
             .store
-            .write(move |txn| state::ingest(txn, &device, resource.as_deref(), &payload, clock::now(), limit))
+            .write(move |txn| {
+                state::ingest(txn, &device, resource.as_deref(), &payload, clock::now(), bounds)
+            })
             .await?;
         self.appended.send_replace(());
         self.counters.message(&taken);

@@ -5,6 +5,7 @@ use crate::{
     Error, Result,
     api::{Command, CommandState, NewCommand},
     objects::check_name,
+    parameter::given,
     web::query,
 };
 use axum::{
@@ -25,6 +26,7 @@ const LONGEST_WAIT: f64 = 60.0;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Patience {
     /// For how many seconds the answer may wait for the end of the command, 0 to 60.
+    #[serde(deserialize_with = "given")]
     wait: f64,
 }
 

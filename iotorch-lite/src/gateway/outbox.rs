@@ -4,7 +4,7 @@
 //! last number it has acknowledged. Sequence numbers start again in a new data directory, so each outbox has a
 //! random identifier beside them: a receiver that has seen (origin, sequence) has seen the reading.
 
-use crate::{Result, objects::unreadable, senml::Record};
+use crate::{Result, api::OutboxStatus, objects::unreadable, senml::Record};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 const READINGS: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox");
@@ -25,6 +25,19 @@ const PACK_BYTES: usize = 56 * 1024;
 /// What the extension fields add to a record, at most.
 const FIELD_BYTES: usize = 32;
 
+/// What [`NUMBERS`] holds: the last sequence number, the readings that were dropped, and the bytes of those that wait.
+const SEQUENCE: &str = "sequence";
+const DROPPED: &str = "dropped";
+const BYTES: &str = "bytes";
+
+/// What waits for exports at most. Past it the oldest readings are dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) readings: u64,
+    /// Of records and keys.
+    pub(crate) bytes: u64,
+}
+
 /// Readings for one export, ready to be written as a pack.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -35,7 +48,7 @@ pub(crate) struct Batch {
 pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(READINGS)?;
     txn.open_table(CURSORS)?;
-    txn.open_table(NUMBERS)?;
+    weigh(txn)?;
     let mut origin = txn.open_table(ORIGIN)?;
     if origin.is_empty()? {
         origin.insert((), format!("{:032x}", rand::random::<u128>()).as_str())?;
@@ -43,40 +56,63 @@ pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     Ok(())
 }
 
-/// Keeps readings for the exports there are; with none, nothing is kept. Past `limit` the oldest are dropped, and it
+/// Counts the bytes of an outbox that was made before they were counted.
+fn weigh(txn: &WriteTransaction) -> Result<()> {
+    let mut numbers = txn.open_table(NUMBERS)?;
+    if numbers.get(BYTES)?.is_none() {
+        let mut bytes = 0;
+        for row in txn.open_table(READINGS)?.iter()? {
+            bytes += size(row?.1.value());
+        }
+        numbers.insert(BYTES, bytes)?;
+    }
+    Ok(())
+}
+
+/// The bytes of a reading: its record, and its key.
+const fn size(record: &[u8]) -> u64 {
+    (record.len() + size_of::<u64>()) as u64
+}
+
+/// Keeps readings for the exports there are; with none, nothing is kept. Past the bounds the oldest are dropped, and it
 /// tells how many.
 pub(crate) fn append<'a>(
     txn: &WriteTransaction,
     records: impl Iterator<Item = &'a Record>,
-    limit: u64,
+    bounds: Bounds,
 ) -> Result<u64> {
     if txn.open_table(CURSORS)?.is_empty()? {
         return Ok(0);
     }
     let mut readings = txn.open_table(READINGS)?;
     let mut numbers = txn.open_table(NUMBERS)?;
-    let mut sequence = number(&numbers, "sequence")?;
+    let (mut sequence, mut bytes) = (number(&numbers, SEQUENCE)?, number(&numbers, BYTES)?);
     for record in records {
         sequence += 1;
-        readings.insert(sequence, serde_json::to_vec(record).map_err(unreadable)?.as_slice())?;
+        let record = serde_json::to_vec(record).map_err(unreadable)?;
+        bytes += size(&record);
+        readings.insert(sequence, record.as_slice())?;
     }
-    numbers.insert("sequence", sequence)?;
-    let excess = readings.len()?.saturating_sub(limit);
-    for _ in 0..excess {
-        readings.pop_first()?;
+    numbers.insert(SEQUENCE, sequence)?;
+    let (mut left, mut dropped) = (readings.len()?, 0);
+    while left > bounds.readings || bytes > bounds.bytes {
+        let Some((_, oldest)) = readings.pop_first()? else { break };
+        bytes = bytes.saturating_sub(size(oldest.value()));
+        (left, dropped) = (left - 1, dropped + 1);
     }
-    if excess > 0 {
-        let dropped = number(&numbers, "dropped")? + excess;
-        numbers.insert("dropped", dropped)?;
+    numbers.insert(BYTES, bytes)?;
+    if dropped > 0 {
+        let before = number(&numbers, DROPPED)?;
+        numbers.insert(DROPPED, before + dropped)?;
     }
-    Ok(excess)
+    Ok(dropped)
 }
 
 /// Lets an export take part from now on. One that does already goes on where it is.
 pub(crate) fn join(txn: &WriteTransaction, export: &str) -> Result<()> {
     let mut cursors = txn.open_table(CURSORS)?;
     if cursors.get(export)?.is_none() {
-        cursors.insert(export, (number(&txn.open_table(NUMBERS)?, "sequence")?, 0))?;
+        cursors.insert(export, (number(&txn.open_table(NUMBERS)?, SEQUENCE)?, 0))?;
     }
     Ok(())
 }
@@ -123,9 +159,11 @@ pub(crate) fn acknowledge(txn: &WriteTransaction, export: &str, last: u64, count
     trim(txn)
 }
 
-/// Readings in the outbox, and readings that were dropped from it.
-pub(crate) fn fill(txn: &ReadTransaction) -> Result<(u64, u64)> {
-    Ok((txn.open_table(READINGS)?.len()?, number(&txn.open_table(NUMBERS)?, "dropped")?))
+/// What is in the outbox, and what was dropped from it.
+pub(crate) fn fill(txn: &ReadTransaction) -> Result<OutboxStatus> {
+    let numbers = txn.open_table(NUMBERS)?;
+    let records = txn.open_table(READINGS)?.len()?;
+    Ok(OutboxStatus { records, bytes: number(&numbers, BYTES)?, dropped: number(&numbers, DROPPED)? })
 }
 
 /// Readings that wait for an export, and that it has acknowledged.
@@ -146,7 +184,14 @@ fn trim(txn: &WriteTransaction) -> Result<()> {
     for row in cursors.iter()? {
         everyone = everyone.min(row?.1.value().0);
     }
-    txn.open_table(READINGS)?.retain_in(..=everyone, |_, _| false)?;
+    let mut removed = 0;
+    txn.open_table(READINGS)?.retain_in(..=everyone, |_, reading| {
+        removed += size(reading);
+        false
+    })?;
+    let mut numbers = txn.open_table(NUMBERS)?;
+    let bytes = number(&numbers, BYTES)?.saturating_sub(removed);
+    numbers.insert(BYTES, bytes)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a gateway knows: its objects, and what it has heard from each device.
 
-use super::{commands, outbox, readings};
+use super::{commands, outbox, readings, repeats};
 use crate::{
     Error, ErrorKind, Result, Secret,
     access::{Key, Protocol, Taken},
@@ -23,6 +23,7 @@ pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(COUNTS)?;
     txn.open_table(LAST)?;
     txn.open_table(SEEN)?;
+    repeats::setup(txn)?;
     commands::setup(txn)?;
     outbox::setup(txn)
 }
@@ -85,14 +86,14 @@ fn credentials(
     objects::generations(&objects, &path).map(Ok)
 }
 
-/// Judges a message of a device and keeps what is accepted. It also tells how many older readings were dropped.
+/// Judges a message of a device and keeps what is accepted, once. It also tells how many older readings were dropped.
 pub(crate) fn ingest(
     txn: &WriteTransaction,
     device: &str,
     resource: Option<&str>,
     message: &[u8],
     now: f64,
-    outbox_limit: u64,
+    bounds: outbox::Bounds,
 ) -> Result<(Taken, u64)> {
     let profile = {
         let objects = txn.open_table(OBJECTS)?;
@@ -105,13 +106,16 @@ pub(crate) fn ingest(
     };
     seen(txn, device, now)?;
     let judged = readings::judge(device, &profile, resource, message, now);
+    let records = judged.iter().flatten().map(|reading| &reading.record);
+    if repeats::is_known(txn, device, records.clone(), now)? {
+        return Ok((taken(judged), 0));
+    }
+    let dropped = outbox::append(txn, records, bounds)?;
     let mut last = txn.open_table(LAST)?;
     for reading in judged.iter().flatten() {
         let record = serde_json::to_vec(&reading.record).map_err(unreadable)?;
         last.insert((device, reading.resource.as_str()), record.as_slice())?;
     }
-    let records = judged.iter().flatten().map(|reading| &reading.record);
-    let dropped = outbox::append(txn, records, outbox_limit)?;
 
     let mut counts = txn.open_table(COUNTS)?;
     let before = counts.get(device)?.map(|row| {
@@ -119,9 +123,7 @@ pub(crate) fn ingest(
         (accepted, rejected, reason.to_owned())
     });
     let (accepted, rejected, reason) = before.unwrap_or_default();
-    let readings = judged.len() as u64;
-    let rejections: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
-    let taken = Taken { accepted: readings - rejections.len() as u64, rejected: rejections };
+    let taken = taken(judged);
     let accepted = accepted + taken.accepted;
     let rejected = rejected + taken.rejected.len() as u64;
     counts.insert(
@@ -129,6 +131,12 @@ pub(crate) fn ingest(
         (accepted, rejected, taken.rejected.last().map_or(reason.as_str(), String::as_str)),
     )?;
     Ok((taken, dropped))
+}
+
+fn taken(judged: Vec<Result<readings::Reading, String>>) -> Taken {
+    let readings = judged.len() as u64;
+    let rejected: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
+    Taken { accepted: readings - rejected.len() as u64, rejected }
 }
 
 pub(crate) fn put_profile(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
@@ -193,6 +201,7 @@ pub(crate) fn delete_device(txn: &WriteTransaction, path: &str, mark: Option<&st
     txn.open_table(SEEN)?.remove(name)?;
     txn.open_table(LAST)?.retain_in((name, "")..(format!("{name}\0").as_str(), ""), |_, _| false)?;
     commands::clear(txn, name)?;
+    repeats::forget(txn, name)?;
     Ok(vec![(name.to_owned(), None)])
 }
 

@@ -5,6 +5,7 @@ use super::{
     host::{Instances, LocalHost, space_name},
     instance::{self, Instance},
 };
+use crate::ports::PATIENCE;
 use async_trait::async_trait;
 use iotorch_core::{
     Context, Domain, Error, ErrorKind, Health, Observed, Result, Scope,
@@ -151,25 +152,25 @@ async fn space(
 }
 
 async fn workload(
-    host: &LocalHost,
+    host: &Arc<LocalHost>,
     mut instances: OwnedMutexGuard<Instances>,
     mark: &str,
     job: Job<Workload>,
 ) -> Result<Outputs> {
-    let (space, name) = (host.space_dir(&job.id), job.id.name().to_owned());
-    let dir = space.join(&name);
+    let (within, space, name) = (space_name(&job.id), host.space_dir(&job.id), job.id.name());
+    let dir = space.join(name);
     if job.ownership == Ownership::Release {
         INSTANCE.release(&dir, mark)?;
-        stop(&mut instances, &name).await;
+        stop(&mut instances, name).await;
         if INSTANCE.read(&dir)?.is_some() {
-            let (name, found) = host.start_again(dir, name).await;
-            instances.insert(name, found?);
+            let found = host.start_again(&dir, PATIENCE).await?;
+            host.hold(&mut instances, &within, name, found);
         }
         return Ok(Outputs::Removed { residue: Vec::new() });
     }
     let Some(after) = job.change.after() else {
         INSTANCE.check(&dir, mark)?;
-        stop(&mut instances, &name).await;
+        stop(&mut instances, name).await;
         remove(&dir).await?;
         return Ok(Outputs::Removed { residue: Vec::new() });
     };
@@ -179,16 +180,14 @@ async fn workload(
     }
     let prepared = instance::prepare(after, host.secrets()).await?;
     INSTANCE.put(&dir, mark, after, job.ownership)?;
-    if !instances.get(&name).is_some_and(|instance| instance.runs_as(after)) {
-        stop(&mut instances, &name).await;
-        let instance = Instance::start(&dir, after.clone(), Ok(prepared)).await;
-        instances.insert(name.clone(), instance);
+    if !instances.get(name).is_some_and(|instance| instance.runs_as(after)) {
+        stop(&mut instances, name).await;
+        let instance = Instance::start(&dir, after.clone(), Ok(prepared), PATIENCE).await;
+        if let Some(failure) = host.hold(&mut instances, &within, name, instance) {
+            return Err(failure);
+        }
     }
-    let instance = instances.get(&name);
-    match instance.and_then(Instance::failure) {
-        Some(failure) => Err(failure),
-        None => Ok(instance::outputs(instance, &dir, after)?.into()),
-    }
+    Ok(instance::outputs(instances.get(name), &dir, after)?.into())
 }
 
 async fn stop(instances: &mut Instances, name: &str) {

@@ -4,6 +4,7 @@ use super::{
     directory::{self, INSTANCE, failed},
     instance::{self, Instance},
 };
+use crate::ports::PATIENCE;
 use futures::future::join_all;
 use iotorch_core::{
     Error, ErrorKind, Result,
@@ -16,6 +17,7 @@ use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 use tokio_util::task::TaskTracker;
@@ -90,15 +92,16 @@ impl LocalHost {
     }
 
     /// Starts everything that the directory holds and that does not run yet, on the ports it had. The answer names each as
-    /// `infrastructure/slice/workload`, with the reason where one cannot start; the others run all the same.
+    /// `infrastructure/slice/workload`, with the reason where one cannot start; the others run all the same, and it is
+    /// tried again by itself, at least once a minute.
     ///
     /// # Errors
     /// [`ErrorKind::Unexpected`] when the directory cannot be read.
     pub async fn resume_hosting(self: &Arc<Self>) -> Result<BTreeMap<String, Result<()>>> {
         let mut resumed = BTreeMap::new();
         for space in directory::names(&self.dir)? {
-            let (host, dir, shown) = (Arc::clone(self), self.dir.join(&space), space.replacen('.', "/", 1));
-            let started = self.turn(space, async move |instances| host.start_all(&dir, instances).await);
+            let (host, at, shown) = (Arc::clone(self), space.clone(), space.replacen('.', "/", 1));
+            let started = self.turn(space, async move |instances| host.start_all(&at, instances).await);
             match started.await {
                 Ok(all) => resumed.extend(all.into_iter().map(|(name, it)| (format!("{shown}/{name}"), it))),
                 Err(error) => drop(resumed.insert(shown, Err(error))),
@@ -109,37 +112,34 @@ impl LocalHost {
 
     /// Starts what a space holds and does not run yet.
     async fn start_all(
-        &self,
-        dir: &Path,
+        self: &Arc<Self>,
+        space: &str,
         mut instances: OwnedMutexGuard<Instances>,
     ) -> Result<Vec<(String, Result<()>)>> {
+        let dir = &self.dir.join(space);
         directory::sweep(dir)?;
         let mut names = directory::names(dir)?;
         names.iter().try_for_each(|name| directory::sweep(&dir.join(name)))?;
         names.retain(|name| dir.join(name).exists() && !instances.contains_key(name));
         let mut all = Vec::with_capacity(names.len());
-        for (name, started) in
-            join_all(names.into_iter().map(|name| self.start_again(dir.join(&name), name))).await
-        {
-            let failure = started.map(|instance| instances.entry(name.clone()).or_insert(instance).failure());
+        let starting = names.into_iter().map(async |name| {
+            let started = self.start_again(&dir.join(&name), PATIENCE).await;
+            (name, started)
+        });
+        for (name, started) in join_all(starting).await {
+            let failure = started.map(|instance| self.hold(&mut instances, space, &name, instance));
             all.push((name, failure.and_then(|failure| failure.map_or(Ok(()), Err))));
         }
         Ok(all)
     }
 
     /// Starts what a directory holds.
-    pub(super) async fn start_again(&self, dir: PathBuf, name: String) -> (String, Result<Instance>) {
-        let spec = INSTANCE.read(&dir).and_then(|marked| {
-            let nothing = || failed("start", &dir, format!("there is no {}", INSTANCE.file));
-            marked.ok_or_else(nothing)?.spec::<WorkloadSpec>().map_err(|error| failed("read", &dir, error))
-        });
-        match spec {
-            Ok(spec) => {
-                let prepared = instance::prepare(&spec, &*self.secrets).await;
-                (name, Ok(Instance::start(&dir, spec, prepared).await))
-            }
-            Err(error) => (name, Err(error)),
-        }
+    pub(super) async fn start_again(&self, dir: &Path, patience: Duration) -> Result<Instance> {
+        let nothing = || failed("start", dir, format!("there is no {}", INSTANCE.file));
+        let marked = INSTANCE.read(dir)?.ok_or_else(nothing)?;
+        let spec: WorkloadSpec = marked.spec().map_err(|error| failed("read", dir, error))?;
+        let prepared = instance::prepare(&spec, &*self.secrets).await;
+        Ok(Instance::start(dir, spec, prepared, patience).await)
     }
 
     /// Ends everything: when it returns, all ports and files are free, the directory among them, and what was acknowledged is
@@ -153,6 +153,10 @@ impl LocalHost {
             join_all(instances.into_values().map(Instance::stop)).await;
         }
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn secrets(&self) -> &dyn SecretStore {

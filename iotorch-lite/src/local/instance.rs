@@ -7,13 +7,16 @@ use iotorch_core::{
     resource::{Endpoint, NetAddress, Role, WorkloadOutputs, WorkloadSpec},
     secret::SecretStore,
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+use tokio_util::task::AbortOnDropHandle;
 
 /// What was started, and what became of it.
 #[derive(Debug)]
 pub(super) struct Instance {
     spec: WorkloadSpec,
     state: Result<Software, Cause>,
+    /// What tries again if it could not start.
+    again: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -41,16 +44,36 @@ fn cannot_start(spec: &WorkloadSpec) -> String {
 }
 
 impl Software {
-    async fn start(dir: &Path, spec: &WorkloadSpec, (settings, token): Prepared) -> Result<Self> {
+    async fn start(
+        dir: &Path,
+        spec: &WorkloadSpec,
+        (settings, token): Prepared,
+        patience: Duration,
+    ) -> Result<Self> {
         let started = match spec.role {
-            Role::Gateway => Gateway::start(settings.gateway(dir, token)).await.map(Self::Gateway),
-            Role::Server => Server::start(settings.server(dir, token)).await.map(Self::Server),
+            Role::Gateway => {
+                let mut config = settings.gateway(dir, token);
+                config.patience = patience;
+                Gateway::start(config).await.map(Self::Gateway)
+            }
+            Role::Server => {
+                let mut config = settings.server(dir, token);
+                config.patience = patience;
+                Server::start(config).await.map(Self::Server)
+            }
             Role::Function => {
                 return Err(Error::new(ErrorKind::Unsupported, cannot_start(spec))
                     .with_source("it is not a program of the application \"lite\""));
             }
         };
-        started.map_err(|error| Error::new(error.to_core(), cannot_start(spec)).with_source(error))
+        started.map_err(|error| {
+            let help = error.help().map(str::to_owned);
+            let failed = Error::new(error.to_core(), cannot_start(spec)).with_source(error);
+            match help {
+                Some(help) => failed.with_help(help),
+                None => failed,
+            }
+        })
     }
 
     fn ports(&self) -> Ports {
@@ -72,18 +95,33 @@ impl Software {
 }
 
 impl Instance {
-    pub(super) async fn start(dir: &Path, spec: WorkloadSpec, prepared: Result<Prepared>) -> Self {
+    /// Starts it, and waits so long for ports that others have.
+    pub(super) async fn start(
+        dir: &Path,
+        spec: WorkloadSpec,
+        prepared: Result<Prepared>,
+        patience: Duration,
+    ) -> Self {
         let state = match prepared {
-            Ok(prepared) => Software::start(dir, &spec, prepared).await,
+            Ok(prepared) => Software::start(dir, &spec, prepared, patience).await,
             Err(error) => Err(error),
         };
-        Self { spec, state: state.map_err(|error| error.to_cause()) }
+        Self { spec, state: state.map_err(|error| error.to_cause()), again: None }
+    }
+
+    /// Keeps what tries again until there is another instance in its place, or none.
+    pub(super) fn keep(&mut self, again: AbortOnDropHandle<()>) {
+        self.again = Some(again);
     }
 
     /// Whether it runs already as it would after a start with `spec`.
     pub(super) fn runs_as(&self, spec: &WorkloadSpec) -> bool {
         let as_started = |spec: &WorkloadSpec| (spec.role, spec.settings.clone(), spec.admin.clone());
         self.state.is_ok() && as_started(&self.spec) == as_started(spec)
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        self.state.is_err()
     }
 
     /// Why it does not run.
@@ -101,7 +139,7 @@ impl Instance {
 }
 
 /// What a workload tells: where it listens or, if it was not started yet, where it will. One that cannot start listens
-/// nowhere, so that the next plan tries to repair it.
+/// nowhere, so that the next plan has a step for it, unless it runs by then.
 pub(super) fn outputs(
     instance: Option<&Instance>,
     dir: &Path,

@@ -15,6 +15,7 @@ mod driver;
 mod host;
 mod instance;
 mod place;
+mod retry;
 
 pub(crate) use driver::LOCAL;
 pub use driver::LocalDriver;

@@ -46,7 +46,8 @@ const ATTACHMENTS: Sort = Sort {
 };
 
 pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
-    let core = Arc::clone(&app.core);
+    let (core, counted) = (Arc::clone(&app.core), Arc::clone(&app.core));
+    let refused = move |method: &Method, path: &str, why: &Error| counted.refusals.call(method, path, why);
     let tenants = move |token: &str, method: &Method, path: &str| {
         let allowed = core.store.read(|txn| state::check_token(txn, token, path));
         match (allowed, method) {
@@ -66,7 +67,7 @@ pub(crate) fn router(app: Arc<App>, admin: Secret) -> Router {
         .route("/tenants/{tenant}/channels/{channel}/messages/stream", stream_calls())
         .route("/tenants/{tenant}/channels/{channel}/stats", stats_calls())
         .finish("server", app);
-    with_document(web::with_health(web::guard(router, admin, tenants), "server"), document)
+    with_document(web::with_health(web::guard(router, admin, tenants, refused), "server"), document)
 }
 
 fn messages_calls() -> Calls<Arc<App>> {

@@ -5,6 +5,7 @@ mod messages;
 mod reading;
 mod retention;
 mod state;
+mod sum;
 mod summary;
 mod tables;
 
@@ -22,6 +23,7 @@ use crate::{
     log::Log,
     managing::Changes,
     metrics::Counters,
+    ports::{PATIENCE, Patience},
     refusals::Refusals,
     seats::Seats,
     senml::Record,
@@ -60,6 +62,9 @@ pub struct ServerConfig {
     /// How long messages are kept; for ever if not set.
     #[builder(default)]
     pub retention: Option<Duration>,
+    /// How long a start waits for ports that other programs have, 3 s if not set.
+    #[builder(default = PATIENCE)]
+    pub patience: Duration,
 }
 
 /// A running server.
@@ -108,13 +113,14 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if a port or the data directory is in use,
+    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if the data directory is in use, or a port is and stays so,
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the directory cannot be used, and
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit that lets nothing through, for a certificate that cannot
     /// be used, and for an address beyond this host without TLS unless that is `insecure`.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        let ServerConfig { listen, management, ports, limits, .. } = config.clone();
-        let wanted = Wanted { data: listen, management, ports: Ports { coap: 0, ..ports }, limits };
+        let ServerConfig { listen, management, ports, limits, patience, .. } = config.clone();
+        let ports = Ports { coap: 0, ..ports };
+        let wanted = Wanted { data: listen, management, ports, limits, patience };
         wanted.check()?;
         let dir = DataDir::open(&config.data_dir)?;
         let store = dir.store("server.redb", state::setup)?;
@@ -143,7 +149,8 @@ impl Server {
 
     async fn listen(core: &Arc<Core>, dir: &DataDir, wanted: &Wanted, admin: Secret) -> Result<Self> {
         let access = Arc::clone(core) as Arc<dyn Access>;
-        let (Doors { mqtt, http, management }, ports) = wanted.open(dir).await?;
+        let patience = Patience::new(wanted.patience);
+        let (Doors { mqtt, http, management }, ports) = wanted.open(dir, patience).await?;
         dir.record(ports)?;
         let seats = [("mqtt", mqtt.seats()), ("http", http.seats())];
         let packet = wanted.limits.packet;

@@ -3,6 +3,7 @@
 
 use super::{
     reading::{LOOKED_AT, Names, Wanted, decode, write_cursor},
+    sum::Sum,
     tables::{MESSAGES, NAMES},
 };
 use crate::{
@@ -33,8 +34,7 @@ struct Group {
     /// In microseconds.
     start: i64,
     count: u64,
-    sum: f64,
-    mean: f64,
+    sum: Sum,
     min: f64,
     max: f64,
     /// The unit of the first record that has one.
@@ -42,16 +42,13 @@ struct Group {
 }
 
 impl Group {
-    const fn new(start: i64) -> Self {
-        Self { start, count: 0, sum: 0.0, mean: 0.0, min: f64::MAX, max: f64::MIN, unit: None }
+    fn new(start: i64) -> Self {
+        Self { start, count: 0, sum: Sum::default(), min: f64::MAX, max: f64::MIN, unit: None }
     }
 
-    /// Takes a number; sums and means past what a double holds stay at the largest it holds.
     fn add(&mut self, number: f64, unit: Option<String>) {
         self.count += 1;
-        self.sum = (self.sum + number).clamp(f64::MIN, f64::MAX);
-        let share = 1.0 / self.count as f64;
-        self.mean = self.mean * (1.0 - share) + number * share;
+        self.sum.add(number);
         self.min = self.min.min(number);
         self.max = self.max.max(number);
         self.unit = self.unit.take().or(unit);
@@ -64,10 +61,10 @@ impl Group {
         }
         let value = match aggregate {
             Aggregate::Count => self.count as f64,
-            Aggregate::Sum => self.sum,
+            Aggregate::Sum => self.sum.total(),
             Aggregate::Min => self.min,
             Aggregate::Max => self.max,
-            _ => self.mean,
+            _ => self.sum.mean(self.count),
         };
         let unit = self.unit.filter(|_| aggregate != Aggregate::Count);
         Some(Record { unit, ..Record::new(name, seconds(self.start), Value::Number(value)) })
@@ -228,19 +225,4 @@ impl Reader<'_> {
 
 fn seconds(start: i64) -> f64 {
     (start as f64 / 1e6).max(LEAST_TIME)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_at_the_end_of_their_range_are_aggregated_to_finite_ones() {
-        let mut group = Group::new(0);
-        for _ in 0..3 {
-            group.add(f64::MAX, None);
-        }
-        assert_eq!((group.sum, group.max), (f64::MAX, f64::MAX));
-        assert!(group.mean.is_finite() && group.mean > 1e308);
-    }
 }

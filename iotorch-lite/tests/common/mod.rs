@@ -14,6 +14,7 @@ use rumqttc::{
     SubscribeNoticeError,
 };
 use std::{
+    collections::BTreeMap,
     future::Future,
     net::SocketAddr,
     path::Path,
@@ -110,6 +111,19 @@ pub fn plain_http() -> reqwest::Client {
     // It asks for TLS even where it speaks none.
     let tls = iotorch_lite::client::tls(None).unwrap();
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
+}
+
+/// The samples of a scrape, by name and labels.
+pub async fn scrape(at: SocketAddr) -> BTreeMap<String, f64> {
+    let answer = plain_http().get(format!("http://{at}/metrics")).bearer_auth(ADMIN).send().await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let text = answer.text().await.unwrap();
+    assert!(text.ends_with("# EOF\n"));
+    let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.strip_prefix("iotorch_lite_").unwrap().to_owned(), value.parse().unwrap())
+    });
+    samples.collect()
 }
 
 /// Whoever publishes as the thing of an attachment.

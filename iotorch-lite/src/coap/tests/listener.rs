@@ -1,12 +1,14 @@
 //! The listener and clients over DTLS.
 
 use super::{Client, PATIENCE, World, code, post, request, socket};
+use crate::coap::peers::Delivered;
 use coap_lite::{CoapOption, RequestType};
 use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::Arc,
     time::Instant,
 };
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_client_that_knows_the_key_publishes() {
@@ -40,6 +42,32 @@ async fn who_does_not_know_the_key_is_refused_by_name_and_learns_nothing_about_n
     let unknown = Client::connect(listener.port(), "d9:2", "guess").await.err().unwrap();
     assert_eq!(refusal(&world, "d9").await, "there is no such device");
     assert_eq!(wrong_key, unknown);
+    listener.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_guesses_too_often_waits_and_those_with_a_session_do_not() {
+    let world = World::new().await;
+    let listener = world.listen(10).await;
+    let client = Client::connect(listener.port(), "d1", "secret").await.unwrap();
+    let mut guesses = JoinSet::new();
+    for _ in 0..20 {
+        guesses.spawn(Client::connect(listener.port(), "d1", "guess"));
+    }
+    let until = Instant::now() + PATIENCE;
+    let told_to_wait = |reason: &str| reason.starts_with("the key is wrong; 127.0.0.1 was refused too often");
+    while !world.last_refusal("d1").is_some_and(|reason| told_to_wait(&reason)) {
+        assert!(Instant::now() < until, "{:?}", world.last_refusal("d1"));
+        tokio::task::yield_now().await;
+    }
+    guesses.shutdown().await;
+    let hello = [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60][..], &[1; 60]].concat();
+    let waiting = listener.peers().deliver((Ipv4Addr::LOCALHOST, 1).into(), &hello);
+    assert!(matches!(waiting, Delivered::Done));
+    assert_eq!(code(&client.ask(&post("devices/d1", 1, b"1")).await), "2.04");
+    // Its hello is sent again until it is let in.
+    let late = Client::connect(listener.port(), "d1", "secret").await.unwrap();
+    assert_eq!(code(&late.ask(&post("devices/d1", 1, b"1")).await), "2.04");
     listener.stop().await;
 }
 

@@ -12,6 +12,7 @@ use crate::{
     gateway::commands::{self, Commands},
     limits::Limiter,
     objects::{OBJECTS, Object, put},
+    ports::Patience,
     refusals::Refusals,
     store::Store,
 };
@@ -68,7 +69,8 @@ impl World {
     pub(super) async fn listen(self: &Arc<Self>, sessions: usize) -> CoapListener {
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let access = Arc::clone(self) as Arc<dyn Access>;
-        CoapListener::start(address, access, CoapLimits { sessions, packet: 4096 }).await.unwrap()
+        let (limits, patience) = (CoapLimits { sessions, packet: 4096 }, Patience::new(Duration::ZERO));
+        CoapListener::start(address, access, limits, patience).await.unwrap()
     }
 
     /// Orders `d1` to open its valve so far.

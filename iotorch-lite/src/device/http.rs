@@ -1,56 +1,54 @@
 //! A device that speaks HTTP: a POST of each message, with Basic authentication (RFC 7617).
 
-use async_trait::async_trait;
-use iotorch_core::{Error, ErrorKind, Result, resource::NetAddress, secret::SecretValue};
-use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
-
 use super::{
-    Answer, Device, Link, Message, PATIENCE, no_answer, reason, refused_login, tls, too_fast, too_large,
-    unreachable,
+    Answer, Login, Message, PATIENCE,
+    answer::reason,
+    failure::{no_answer, refused_login, too_fast, too_large, unreachable},
 };
+use crate::Secret;
+use iotorch_core::{Error, ErrorKind, Result};
+use reqwest::{
+    Client, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+};
+use std::time::Duration;
 
+#[derive(Debug)]
 pub(super) struct HttpLink {
     http: Client,
     url: String,
     user: String,
-    password: SecretValue,
+    password: Secret,
 }
 
 impl HttpLink {
-    pub(super) fn new(device: &Device, address: &NetAddress, password: &SecretValue) -> Result<Self> {
-        crate::tls::provide();
+    pub(super) fn new(login: &Login) -> Result<Self> {
+        let Login { address, path, user, password, .. } = login;
         // A gateway is asked directly, as a device in the field would ask it.
-        let mut http = Client::builder().timeout(PATIENCE).no_proxy();
-        if address.tls {
-            http = http.tls_backend_preconfigured(tls(device)?);
-        }
-        let http = http.build().map_err(|error| {
+        let http =
+            Client::builder().timeout(PATIENCE).no_proxy().tls_backend_preconfigured(login.tls()?).build();
+        let http = http.map_err(|error| {
             Error::new(ErrorKind::Unexpected, "cannot make an HTTP client").with_source(error)
         })?;
         let scheme = if address.tls { "https" } else { "http" };
-        let url = format!("{scheme}://{address}/{}", device.path);
-        Ok(Self { http, url, user: device.user.clone(), password: password.clone() })
+        let url = format!("{scheme}://{address}/{path}");
+        Ok(Self { http, url, user: user.clone(), password: password.clone() })
     }
-}
 
-#[async_trait]
-impl Link for HttpLink {
-    async fn send(&self, message: &Message) -> Result<Answer> {
+    pub(super) async fn send(&self, message: &Message) -> Result<Answer> {
         let posted = self
             .http
             .post(&self.url)
             .basic_auth(&self.user, Some(self.password.expose()))
-            .header(CONTENT_TYPE, message.form.media_type())
-            .body(message.payload.clone())
+            .header(CONTENT_TYPE, message.form().media_type())
+            .body(message.payload().to_vec())
             .send()
             .await
             .map_err(lost)?;
-        let status = posted.status();
+        let (status, pause) = (posted.status(), pause(posted.headers()));
         let body = posted.bytes().await.map_err(lost)?;
-        answer(status, &body)
+        answer(status, &body, pause)
     }
-
-    async fn close(&self) {}
 }
 
 fn lost(error: reqwest::Error) -> Error {
@@ -58,7 +56,13 @@ fn lost(error: reqwest::Error) -> Error {
     if error.is_timeout() { no_answer() } else { unreachable(error.without_url()) }
 }
 
-fn answer(status: StatusCode, body: &[u8]) -> Result<Answer> {
+/// How long the gateway wants to be left alone (RFC 9110 section 10.2.3).
+fn pause(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn answer(status: StatusCode, body: &[u8], pause: Option<Duration>) -> Result<Answer> {
     if status.is_success() {
         return Ok(Answer::of_success(body));
     }
@@ -67,11 +71,8 @@ fn answer(status: StatusCode, body: &[u8]) -> Result<Answer> {
         StatusCode::UNAUTHORIZED => Err(refused_login(why)),
         StatusCode::FORBIDDEN => Err(Error::new(ErrorKind::Denied, why)),
         StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
-        StatusCode::TOO_MANY_REQUESTS => Err(too_fast(why)),
-        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => {
-            Ok(Answer::of_refusal(body)
-                .unwrap_or_else(|| Answer::Rejected { accepted: 0, rejected: vec![why] }))
-        }
+        StatusCode::TOO_MANY_REQUESTS => Err(too_fast(why, pause)),
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => Ok(Answer::of_refusal(body, why)),
         status if status.is_server_error() => Err(unreachable(why)),
         _ => Err(Error::new(ErrorKind::Unexpected, format!("the gateway answers {status}")).with_source(why)),
     }
@@ -86,10 +87,10 @@ mod tests {
         let some = br#"{"accepted":1,"rejected":["temperature: 900 is above 85"]}"#;
         let rejected =
             |accepted| Answer::Rejected { accepted, rejected: vec!["temperature: 900 is above 85".into()] };
-        assert_eq!(answer(StatusCode::NO_CONTENT, b"").unwrap(), Answer::Accepted);
-        assert_eq!(answer(StatusCode::OK, some).unwrap(), rejected(1));
+        assert_eq!(answer(StatusCode::NO_CONTENT, b"", None).unwrap(), Answer::Accepted);
+        assert_eq!(answer(StatusCode::OK, some, None).unwrap(), rejected(1));
         let none = br#"{"accepted":0,"rejected":["temperature: 900 is above 85"]}"#;
-        assert_eq!(answer(StatusCode::UNPROCESSABLE_ENTITY, none).unwrap(), rejected(0));
+        assert_eq!(answer(StatusCode::UNPROCESSABLE_ENTITY, none, None).unwrap(), rejected(0));
         let kinds = [
             (StatusCode::UNAUTHORIZED, ErrorKind::Denied),
             (StatusCode::FORBIDDEN, ErrorKind::Denied),
@@ -99,7 +100,7 @@ mod tests {
             (StatusCode::IM_A_TEAPOT, ErrorKind::Unexpected),
         ];
         for (status, kind) in kinds {
-            assert_eq!(answer(status, b"").unwrap_err().kind(), kind, "{status}");
+            assert_eq!(answer(status, b"", None).unwrap_err().kind(), kind, "{status}");
         }
     }
 }

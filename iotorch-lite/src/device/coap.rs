@@ -1,27 +1,28 @@
 //! A device that speaks CoAP (RFC 7252) over DTLS with a pre-shared key (RFC 7252 section 9.1.3.1).
 
-use std::{sync::Arc, time::Duration};
-
-use async_trait::async_trait;
+use super::{
+    Answer, Login, Message, PATIENCE,
+    answer::reason,
+    failure::{no_answer, refused_login, too_fast, too_large, unreachable},
+    message::Form,
+};
+use crate::senml::Format;
 use coap_lite::{
     CoapOption, CoapRequest, ContentFormat, MessageClass, MessageType, Packet, RequestType, ResponseType,
     option_value::OptionValueU32,
 };
-use iotorch_core::{Error, ErrorKind, Result, resource::NetAddress, secret::SecretValue};
+use iotorch_core::{Error, ErrorKind, Result, resource::NetAddress};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     net::{UdpSocket, lookup_host},
     sync::Mutex,
     time::{Instant, timeout, timeout_at},
 };
 use webrtc_dtls::{
+    Error as DtlsError,
     cipher_suite::CipherSuiteId,
     config::{Config, ExtendedMasterSecretType},
     conn::DTLSConn,
-};
-
-use super::{
-    Answer, Device, Link, Message, PATIENCE, message::Form, no_answer, reason, refused_login, too_fast,
-    too_large, unreachable,
 };
 
 /// When a message is sent again that was not answered, at first; doubled each time (ACK_TIMEOUT; RFC 7252 section 4.8).
@@ -45,17 +46,12 @@ struct Exchange {
 }
 
 impl CoapLink {
-    pub(super) async fn connect(
-        device: &Device,
-        address: &NetAddress,
-        password: &SecretValue,
-    ) -> Result<Self> {
-        let socket = socket(address).await?;
-        let key = password.expose().as_bytes().to_vec();
+    pub(super) async fn connect(login: &Login) -> Result<Self> {
+        let socket = socket(&login.address).await?;
+        let key = login.password.expose().as_bytes().to_vec();
         let config = Config {
             psk: Some(Arc::new(move |_| Ok(key.clone()))),
-            // The identity names the generation, else it would stand for the oldest that is still valid.
-            psk_identity_hint: Some(format!("{}:{}", device.user, device.generation).into_bytes()),
+            psk_identity_hint: Some(identity(login).into_bytes()),
             // What RFC 7252 asks for, and what libraries without CCM have.
             cipher_suites: vec![
                 CipherSuiteId::Tls_Psk_With_Aes_128_Ccm_8,
@@ -67,11 +63,56 @@ impl CoapLink {
         let handshake = DTLSConn::new(Arc::new(socket), config, true, None);
         let connection = match timeout(PATIENCE, handshake).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(refused_login(error)),
+            Ok(Err(error)) => return Err(not_let_in(error)),
             Err(_) => return Err(no_answer()),
         };
         let exchange = Exchange { connection, message_id: rand::random() };
-        Ok(Self { exchange: Mutex::new(exchange), path: device.path.clone() })
+        Ok(Self { exchange: Mutex::new(exchange), path: login.path.clone() })
+    }
+
+    pub(super) async fn send(&self, message: &Message) -> Result<Answer> {
+        let mut exchange = self.exchange.lock().await;
+        let blocks: Vec<&[u8]> = message.payload().chunks(BLOCK).collect();
+        let last = blocks.len().saturating_sub(1);
+        for (number, block) in blocks.iter().enumerate() {
+            let mut request = request(&self.path, message.form(), block);
+            if last > 0 {
+                request.add_option_as(CoapOption::Block1, block_option(number, number < last)?);
+            }
+            let response = timeout(PATIENCE, exchange.ask(request)).await.map_err(|_| no_answer())??;
+            let class = response.header.code;
+            if number == last || class != MessageClass::Response(ResponseType::Continue) {
+                return answer(&response);
+            }
+        }
+        Err(Error::new(ErrorKind::Invalid, "the message is empty"))
+    }
+
+    pub(super) async fn close(&self) {
+        let closed = async { self.exchange.lock().await.connection.close().await };
+        // A peer that is gone needs no good-bye.
+        let _ = timeout(PATIENCE, closed).await;
+    }
+}
+
+impl fmt::Debug for CoapLink {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("CoapLink").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn not_let_in(error: DtlsError) -> Error {
+    match error {
+        DtlsError::Io(_) | DtlsError::Util(_) => unreachable(error),
+        _ => refused_login(error),
+    }
+}
+
+/// Whose key it is, and which of them.
+fn identity(login: &Login) -> String {
+    match login.generation {
+        Some(generation) => format!("{}:{generation}", login.user),
+        None => login.user.clone(),
     }
 }
 
@@ -82,32 +123,6 @@ async fn socket(address: &NetAddress) -> Result<UdpSocket> {
     let socket = UdpSocket::bind(any).await.map_err(unreachable)?;
     socket.connect(to).await.map_err(unreachable)?;
     Ok(socket)
-}
-
-#[async_trait]
-impl Link for CoapLink {
-    async fn send(&self, message: &Message) -> Result<Answer> {
-        let mut exchange = self.exchange.lock().await;
-        let blocks: Vec<&[u8]> = message.payload.chunks(BLOCK).collect();
-        let last = blocks.len().saturating_sub(1);
-        for (number, block) in blocks.iter().enumerate() {
-            let mut request = request(&self.path, message.form, block);
-            if last > 0 {
-                request.add_option_as(CoapOption::Block1, block_option(number, number < last)?);
-            }
-            let response = timeout(PATIENCE, exchange.ask(request)).await.map_err(|_| no_answer())??;
-            let class = response.header.code;
-            if number == last || class != MessageClass::Response(ResponseType::Continue) {
-                return answer(class, &response.payload);
-            }
-        }
-        Err(Error::new(ErrorKind::Invalid, "the message is empty"))
-    }
-
-    async fn close(&self) {
-        // A peer that is gone needs no good-bye.
-        let _ = self.exchange.lock().await.connection.close().await;
-    }
 }
 
 /// A block's number, whether more follow, and its size as a power of two less 4 (RFC 7959 section 2.2).
@@ -123,9 +138,10 @@ fn request(path: &str, form: Form, body: &[u8]) -> Packet {
     request.set_path(path);
     let mut packet = request.message;
     packet.set_content_format(match form {
+        Form::Text => ContentFormat::TextPlain,
         Form::Json => ContentFormat::ApplicationJSON,
-        Form::SenmlJson => ContentFormat::ApplicationSenmlJSON,
-        Form::SenmlCbor => ContentFormat::ApplicationSenmlCBOR,
+        Form::Senml(Format::Json) => ContentFormat::ApplicationSenmlJSON,
+        Form::Senml(Format::Cbor) => ContentFormat::ApplicationSenmlCBOR,
     });
     packet.payload = body.to_vec();
     packet
@@ -183,7 +199,14 @@ impl Exchange {
     }
 }
 
-fn answer(class: MessageClass, body: &[u8]) -> Result<Answer> {
+/// How long the gateway wants to be left alone (RFC 8516 section 3).
+fn pause(refusal: &Packet) -> Option<Duration> {
+    let OptionValueU32(seconds) = refusal.get_first_option_as(CoapOption::MaxAge)?.ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+fn answer(packet: &Packet) -> Result<Answer> {
+    let (class, body) = (packet.header.code, packet.payload.as_slice());
     let why = || reason(body).unwrap_or_else(|| class.to_string());
     let MessageClass::Response(response) = class else { return Err(strange(class)) };
     if !response.is_error() {
@@ -193,9 +216,8 @@ fn answer(class: MessageClass, body: &[u8]) -> Result<Answer> {
         ResponseType::Unauthorized => Err(refused_login(why())),
         ResponseType::Forbidden => Err(Error::new(ErrorKind::Denied, why())),
         ResponseType::RequestEntityTooLarge => Err(too_large()),
-        ResponseType::TooManyRequests => Err(too_fast(why())),
-        ResponseType::UnprocessableEntity | ResponseType::BadRequest => Ok(Answer::of_refusal(body)
-            .unwrap_or_else(|| Answer::Rejected { accepted: 0, rejected: vec![why()] })),
+        ResponseType::TooManyRequests => Err(too_fast(why(), pause(packet))),
+        ResponseType::UnprocessableEntity | ResponseType::BadRequest => Ok(Answer::of_refusal(body, why())),
         ResponseType::InternalServerError | ResponseType::ServiceUnavailable => Err(unreachable(why())),
         _ => Err(strange(class)),
     }
@@ -216,13 +238,19 @@ mod tests {
         assert!(block_option(1 << 20, false).is_err());
     }
 
+    fn response(kind: ResponseType, body: &[u8]) -> Packet {
+        let mut packet = Packet::new();
+        packet.header.code = MessageClass::Response(kind);
+        packet.payload = body.to_vec();
+        packet
+    }
+
     #[test]
     fn what_a_gateway_answers_is_told_apart() {
-        let response = MessageClass::Response;
-        assert_eq!(answer(response(ResponseType::Changed), b"").unwrap(), Answer::Accepted);
+        assert_eq!(answer(&response(ResponseType::Changed, b"")).unwrap(), Answer::Accepted);
         let none = br#"{"accepted":0,"rejected":["no resource \"x\""]}"#;
         let rejected = Answer::Rejected { accepted: 0, rejected: vec!["no resource \"x\"".into()] };
-        assert_eq!(answer(response(ResponseType::UnprocessableEntity), none).unwrap(), rejected);
+        assert_eq!(answer(&response(ResponseType::UnprocessableEntity, none)).unwrap(), rejected);
         let kinds = [
             (ResponseType::Unauthorized, ErrorKind::Denied),
             (ResponseType::Forbidden, ErrorKind::Denied),
@@ -232,7 +260,7 @@ mod tests {
             (ResponseType::NotFound, ErrorKind::Unexpected),
         ];
         for (kind, error) in kinds {
-            assert_eq!(answer(response(kind), b"").unwrap_err().kind(), error, "{kind:?}");
+            assert_eq!(answer(&response(kind, b"")).unwrap_err().kind(), error, "{kind:?}");
         }
     }
 }
