@@ -1,11 +1,9 @@
-//! A gateway or a server in a process of its own: what it takes is not mixed with what the benchmark takes.
+//! A gateway or a server in a process apart.
 
 use std::{
-    env,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
 use iotorch_lite::{
@@ -16,33 +14,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
+    apart::{Apart, Task, tell, until_ended},
     resident::{self, Resident},
 };
 
 /// The token of the management APIs.
 const ADMIN: &str = "the administrator of a benchmark";
 
-/// What is hosted, as the command line of its process says it.
+/// What clients may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allowed {
+    /// What [`Limits`] allows where nothing else is said.
+    AsShipped,
+    /// Any rate: what is measured is how much can be taken.
+    AnyRate,
+}
+
+impl From<Allowed> for Limits {
+    fn from(allowed: Allowed) -> Self {
+        match allowed {
+            Allowed::AsShipped => Self::default(),
+            Allowed::AnyRate => Self::builder().connections(2_000).rate(f64::INFINITY).build(),
+        }
+    }
+}
+
+/// What a process hosts a gateway or a server with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Task {
-    role: Role,
+pub(crate) struct Hosting {
     folder: PathBuf,
+    allowed: Allowed,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Role {
-    Gateway,
-    Server,
-}
-
-/// Where it listens, as its process prints it.
+/// Where it listens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Addresses {
     /// MQTT.
     pub mqtt: SocketAddr,
     /// HTTP.
     pub http: SocketAddr,
+    /// CoAP, of a gateway.
+    pub coap: Option<SocketAddr>,
     /// The management API.
     pub management: SocketAddr,
 }
@@ -50,7 +63,7 @@ pub struct Addresses {
 /// A process that hosts a gateway or a server; it is ended when dropped.
 #[derive(Debug)]
 pub struct Hosted {
-    process: Child,
+    process: Apart,
     /// Where it listens.
     pub at: Addresses,
 }
@@ -60,29 +73,22 @@ impl Hosted {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn gateway(folder: &Path) -> Result<Self> {
-        Self::start(&Task { role: Role::Gateway, folder: folder.to_owned() })
+    pub fn gateway(folder: &Path, allowed: Allowed) -> Result<Self> {
+        Self::start(&Task::Gateway(Hosting { folder: folder.to_owned(), allowed }))
     }
 
     /// Starts a server with its data in `folder`.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn server(folder: &Path) -> Result<Self> {
-        Self::start(&Task { role: Role::Server, folder: folder.to_owned() })
+    pub fn server(folder: &Path, allowed: Allowed) -> Result<Self> {
+        Self::start(&Task::Server(Hosting { folder: folder.to_owned(), allowed }))
     }
 
     fn start(task: &Task) -> Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .arg(serde_json::to_string(task)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let mut line = String::new();
-        let output = process.stdout.take().ok_or("cannot read what a process prints")?;
-        BufReader::new(output).read_line(&mut line)?;
-        Ok(Self { process, at: serde_json::from_str(&line)? })
+        let mut process = Apart::start(task)?;
+        let at = process.told()?;
+        Ok(Self { process, at })
     }
 
     /// A client of the gateway's management API.
@@ -108,66 +114,44 @@ impl Hosted {
     pub fn resident(&self) -> Result<Resident> {
         resident::read_of(self.process.id())
     }
-}
 
-impl Drop for Hosted {
-    fn drop(&mut self) {
-        // Closing its input asks it to stop, and it is waited for so that its folder can be removed.
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
+    /// How many files and connections its process has open.
+    ///
+    /// # Errors
+    /// Where there is no `/proc/PID/fd` as Linux has it.
+    pub fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.process.id());
+        let files = fs::read_dir(path).map_err(|error| format!("cannot count open files: {error}"))?;
+        Ok(files.count())
     }
 }
 
-/// Hosts what the command line of a process says, until its standard input is closed.
-///
-/// # Errors
-/// When it cannot start.
-pub fn host(task: &str) -> Result<()> {
-    let Task { role, folder } = serde_json::from_str(task)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        match role {
-            Role::Gateway => {
-                let config =
-                    GatewayConfig::builder().data_dir(folder).admin_token(Secret::new(ADMIN)).build();
-                let gateway = Gateway::start(config).await?;
-                tell(Addresses {
-                    mqtt: gateway.mqtt_address(),
-                    http: gateway.http_address(),
-                    management: gateway.management_address(),
-                })?;
-                until_closed().await?;
-                gateway.stop().await;
-            }
-            Role::Server => {
-                let config = ServerConfig::builder().data_dir(folder).admin_token(Secret::new(ADMIN));
-                let config = config.limits(limits()).build();
-                let server = Server::start(config).await?;
-                tell(Addresses {
-                    mqtt: server.mqtt_address(),
-                    http: server.http_address(),
-                    management: server.management_address(),
-                })?;
-                until_closed().await?;
-                server.stop().await;
-            }
-        }
-        Ok(())
-    })
+/// Hosts a gateway until this process is asked to end.
+pub(crate) async fn gateway(Hosting { folder, allowed }: Hosting) -> Result<()> {
+    let config = GatewayConfig::builder().data_dir(folder).admin_token(Secret::new(ADMIN));
+    let gateway = Gateway::start(config.limits(allowed).build()).await?;
+    tell(&Addresses {
+        mqtt: gateway.mqtt_address(),
+        http: gateway.http_address(),
+        coap: Some(gateway.coap_address()),
+        management: gateway.management_address(),
+    })?;
+    until_ended().await?;
+    gateway.stop().await;
+    Ok(())
 }
 
-/// What is measured is how much can be taken, not how much is allowed.
-fn limits() -> Limits {
-    Limits::builder().connections(2_000).rate(f64::INFINITY).build()
-}
-
-fn tell(addresses: Addresses) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{}", serde_json::to_string(&addresses)?)?;
-    Ok(stdout.flush()?)
-}
-
-async fn until_closed() -> Result<()> {
-    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+/// Hosts a server until this process is asked to end.
+pub(crate) async fn server(Hosting { folder, allowed }: Hosting) -> Result<()> {
+    let config = ServerConfig::builder().data_dir(folder).admin_token(Secret::new(ADMIN));
+    let server = Server::start(config.limits(allowed).build()).await?;
+    tell(&Addresses {
+        mqtt: server.mqtt_address(),
+        http: server.http_address(),
+        coap: None,
+        management: server.management_address(),
+    })?;
+    until_ended().await?;
+    server.stop().await;
     Ok(())
 }

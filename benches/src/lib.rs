@@ -5,13 +5,17 @@
 //! manages are [null ones](null): they answer at once, and always the same. `README.md` beside this crate says what each
 //! figure means, what its goal is and what was measured last.
 
+pub mod apart;
+pub mod attack;
 pub mod disk;
 pub mod documents;
 mod figure;
+pub mod good;
 pub mod hosted;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod null;
+pub mod pair;
 pub mod resident;
 mod samples;
 

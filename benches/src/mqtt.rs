@@ -80,6 +80,11 @@ impl Client {
         Ok(begun.elapsed())
     }
 
+    /// The times at which messages come in.
+    pub const fn arrivals(&mut self) -> &mut Receiver<Instant> {
+        &mut self.received
+    }
+
     /// Waits for `count` messages and gives the time at which the last one came.
     ///
     /// # Errors
