@@ -45,6 +45,32 @@ pub(crate) struct Taken {
     pub(crate) rejected: Vec<String>,
 }
 
+/// How many bytes of reasons a client is told. A message can have a reading, and so a reason, in each three bytes, and
+/// answers stay in memory until slow clients have read them.
+const REASONS: usize = 16 * 1024;
+
+impl Taken {
+    /// The first reasons, and how many others there are.
+    pub(crate) fn reasons(&self, first: usize) -> Vec<String> {
+        let mut told: Vec<_> = self.rejected.iter().take(first).cloned().collect();
+        let more = self.rejected.len() - told.len();
+        if more > 0 {
+            told.push(format!("and {more} more"));
+        }
+        told
+    }
+
+    /// How many reasons a client is told at most.
+    pub(crate) fn told(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |why: &&String| {
+            bytes += why.len();
+            bytes <= REASONS
+        };
+        self.rejected.iter().take_while(fits).count()
+    }
+}
+
 /// Who may do what, and where messages go.
 #[async_trait]
 pub(crate) trait Access: Send + Sync + 'static {
@@ -69,4 +95,18 @@ pub(crate) trait Access: Send + Sync + 'static {
 
     /// How many messages each user may send.
     fn limits(&self) -> &Limiter;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Taken;
+
+    #[test]
+    fn a_client_is_told_as_many_reasons_as_it_can_be_expected_to_read() {
+        let few = Taken { accepted: 1, rejected: vec!["no number".to_owned(); 200] };
+        assert_eq!(few.reasons(few.told()), few.rejected);
+        let many = Taken { accepted: 1, rejected: vec!["no number".to_owned(); 20_000] };
+        let told = many.reasons(many.told());
+        assert_eq!((told.len(), told.last().map(String::as_str)), (1821, Some("and 18180 more")));
+    }
 }

@@ -119,17 +119,18 @@ async fn message(
         }
     };
     match desk.access.publish(&user, &topic, &body).await {
-        Ok(taken) => answer(taken),
+        Ok(taken) => answer(&taken),
         Err(error) => error.into_response(),
     }
 }
 
-fn answer(Taken { accepted, rejected }: Taken) -> Response {
-    if rejected.is_empty() {
+fn answer(taken: &Taken) -> Response {
+    if taken.rejected.is_empty() {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let status = if accepted > 0 { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    (status, Json(Answer { accepted, rejected })).into_response()
+    let status = if taken.accepted > 0 { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let answer = Answer { accepted: taken.accepted, rejected: taken.reasons(taken.told()) };
+    (status, Json(answer)).into_response()
 }
 
 /// Answers GET of the commands of a device: at once if there are any, else as soon as there are, or when the time is up.

@@ -1,7 +1,7 @@
 //! `dist`: what is handed out: for each machine a static program, in an archive with all that belongs to it.
 //!
 //! ```text
-//! target/dist/iotorch-VERSION-x86_64-linux.tar.gz     the program, licences, manual, completions, schemas
+//! target/dist/iotorch-VERSION-x86_64-linux.tar.gz     the program, licences, manual, completions, documentation
 //!             iotorch-VERSION-x86_64-linux.cdx.json   what it was built from
 //!             …-aarch64-linux…
 //!             SHA256SUMS

@@ -9,6 +9,7 @@ use crate::{
     access::{Access, Protocol, Taken},
     api::{Command, CommandState},
     gateway::commands::Commands,
+    senml::shown,
 };
 use coap_lite::{RequestType, ResponseType};
 use serde_json::{Value, json};
@@ -109,17 +110,17 @@ impl Resources {
             Ok(own) => own,
             Err(answer) => return answer,
         };
-        let Ok(id) = id.parse() else { return failed(&Error::not_found(path)) };
+        let Ok(id) = id.parse() else { return not_found(path) };
         match deliver(commands, device, id).await {
             Ok(true) => ResponseType::Deleted.into(),
-            Ok(false) => failed(&Error::not_found(path)),
+            Ok(false) => not_found(path),
             Err(error) => failed(&error),
         }
     }
 
     fn own_commands<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a Commands), Answer> {
         let found = commands_of(path).zip(self.access.commands());
-        let found = found.ok_or_else(|| failed(&Error::not_found(path)))?;
+        let found = found.ok_or_else(|| not_found(path))?;
         // Commands come by the topics below the path in MQTT.
         if self.access.may_subscribe(&self.user, &format!("{path}/#")) {
             Ok(found)
@@ -129,7 +130,7 @@ impl Resources {
     }
 
     fn forbidden(&self, what: &str, path: &str) -> Answer {
-        let reason = format!("{what} \"{}\", which is not its own", path.escape_debug());
+        let reason = format!("{what} \"{}\", which is not its own", shown(path));
         self.refused(&reason);
         Answer::failure(ResponseType::Forbidden, &format!("\"{}\" {reason}", self.user))
     }
@@ -164,7 +165,7 @@ fn took(taken: &Taken) -> Answer {
         return ResponseType::Changed.into();
     }
     if taken.accepted > 0 {
-        return Answer::with(ResponseType::Changed, Content::json(&told(taken, taken.rejected.len())));
+        return Answer::with(ResponseType::Changed, Content::json(&told(taken, taken.told())));
     }
     // Clients fetch the blocks of an answer only if it is no error, so this has to fit in one.
     let fits = |shown: &usize| Content::json(&told(taken, *shown)).body.len() <= Block::default().size();
@@ -173,13 +174,8 @@ fn took(taken: &Taken) -> Answer {
 }
 
 /// What became of a message, with the first reasons.
-fn told(taken: &Taken, shown: usize) -> Value {
-    let mut rejected = taken.rejected[..shown].to_vec();
-    let more = taken.rejected.len() - shown;
-    if more > 0 {
-        rejected.push(format!("and {more} more"));
-    }
-    json!({ "accepted": taken.accepted, "rejected": rejected })
+fn told(taken: &Taken, first: usize) -> Value {
+    json!({ "accepted": taken.accepted, "rejected": taken.reasons(first) })
 }
 
 /// Whoever sends too fast is told when to go on (RFC 8516).
@@ -192,6 +188,10 @@ fn too_fast(wait: Duration) -> Answer {
 
 fn not_allowed() -> Answer {
     Answer::failure(ResponseType::MethodNotAllowed, "the path does not take this method")
+}
+
+fn not_found(path: &str) -> Answer {
+    failed(&Error::not_found(&shown(path)))
 }
 
 fn failed(error: &Error) -> Answer {

@@ -15,6 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 const KEEP_ALIVE_SECONDS: u16 = 20;
 
+/// The messages that may wait for their acknowledgement at once. The client keeps room for each of them, and a process can be
+/// many devices.
+const IN_FLIGHT: u16 = 100;
+
 /// How many messages may wait to be written. Past it sending waits.
 const QUEUE: usize = 100;
 
@@ -59,6 +63,7 @@ impl MqttLink {
         let mut options = MqttOptions::new(client_id(user), (address.host.as_str(), address.port));
         options.set_credentials(user.as_str(), password.expose().to_owned());
         options.set_keep_alive(KEEP_ALIVE_SECONDS).set_connect_timeout(PATIENCE);
+        options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
         if address.tls {
             options.set_transport(Transport::tls_with_config(login.tls()?.into()));
         }

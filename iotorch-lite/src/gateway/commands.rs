@@ -138,7 +138,7 @@ fn profile(objects: &impl ReadableTable<&'static str, &'static [u8]>, device: &s
     objects::get(objects, &format!("profiles/{}", settings.profile))?.settings()
 }
 
-fn add(txn: &WriteTransaction, device: &str, new: NewCommand, now: f64) -> Result<Command> {
+pub(super) fn add(txn: &WriteTransaction, device: &str, new: NewCommand, now: f64) -> Result<Command> {
     let NewCommand { resource, value, expires_in } = new;
     let profile = profile(&txn.open_table(OBJECTS)?, device)?;
     readings::check_order(&profile, &resource, &value).map_err(Error::invalid)?;

@@ -26,6 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a target may take to acknowledge a pack before the connection is given up.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
 
+/// The packs that the client keeps room for: one is on its way at a time, and room for all that MQTT can number takes 16 MB.
+const IN_FLIGHT: u16 = 8;
+
 const KEEP_ALIVE_SECONDS: u16 = 20;
 
 /// The state of the connection of each export.
@@ -174,7 +177,7 @@ async fn connection(core: &Core, name: &str, target: &Target, pause: &mut Durati
     if let Some((user, password)) = target.login() {
         options.set_credentials(user, password.to_owned());
     }
-    options.set_keep_alive(KEEP_ALIVE_SECONDS);
+    options.set_keep_alive(KEEP_ALIVE_SECONDS).set_outgoing_inflight_upper_limit(IN_FLIGHT);
     if target.export.tls {
         // Read for each connection, so that a renewed authority counts from then on.
         match tls::trusting(core.trust.as_deref()) {

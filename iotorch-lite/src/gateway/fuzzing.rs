@@ -1,10 +1,11 @@
 //! A gateway without ports that keeps everything in memory, with one device.
 
-use super::{Core, GatewayConfig, outbox, own_topic, readings, repeats, state};
+use super::{Core, GatewayConfig, commands, outbox, own_topic, readings, repeats, state};
 use crate::{
     Limits, Result, Secret,
     access::{Access, Taken},
     api::{DeviceProtocol, DeviceStatus, Kind, NewCommand, Profile},
+    clock,
     log::Log,
     objects::{self, Kept, Object, unreadable},
     senml::{self, Format, Record},
@@ -55,9 +56,7 @@ impl Gateway {
     /// If the store fails.
     pub async fn reset(&self) -> Result<()> {
         let protocol = self.protocol;
-        self.core.store.write(move |txn| equip(txn, protocol)).await?;
-        self.order("open", json!(true)).await?;
-        self.order("setpoint", json!(21.5)).await
+        self.core.store.write(move |txn| equip(txn, protocol)).await
     }
 
     /// Sends the device a command, if there are not too many.
@@ -66,8 +65,7 @@ impl Gateway {
     ///
     /// If the store fails, and if the profile does not allow the command.
     pub async fn order(&self, resource: &str, value: serde_json::Value) -> Result<()> {
-        let order = NewCommand { resource: resource.to_owned(), value, expires_in: 60.0 };
-        match self.core.commands.add(DEVICE, order).await {
+        match self.core.commands.add(DEVICE, command(resource, value)).await {
             Err(error) if self.status()?.commands_waiting < 100 => Err(error),
             _ => Ok(()),
         }
@@ -105,7 +103,13 @@ fn equip(txn: &WriteTransaction, protocol: DeviceProtocol) -> Result<()> {
     let keep = if protocol == DeviceProtocol::Coap { Kept::clear } else { Kept::hash };
     let credential = object(Kind::Credential, json!({}), Some(keep(&Secret::new(PASSWORD))));
     objects::put(txn, &format!("{device}/credentials/1"), credential, false)?;
+    commands::add(txn, DEVICE, command("open", json!(true)), clock::now())?;
+    commands::add(txn, DEVICE, command("setpoint", json!(21.5)), clock::now())?;
     Ok(())
+}
+
+fn command(resource: &str, value: serde_json::Value) -> NewCommand {
+    NewCommand { resource: resource.to_owned(), value, expires_in: 60.0 }
 }
 
 /// The profile of the device: resources of all types, with and without bounds.

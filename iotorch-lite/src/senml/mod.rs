@@ -144,7 +144,7 @@ pub fn parse(pack: &[u8], now: f64) -> Result<Vec<Record>, ParseError> {
     match Format::of(pack) {
         Format::Json => {
             let records = json::read(pack)
-                .map_err(|error| ParseError(format!("the pack is not SenML JSON: {error}")))?;
+                .map_err(|error| ParseError(format!("the pack is not SenML JSON: {}", start(&error))))?;
             resolve(records, now)
         }
         Format::Cbor => {
@@ -153,6 +153,11 @@ pub fn parse(pack: &[u8], now: f64) -> Result<Vec<Record>, ParseError> {
             resolve(records, now)
         }
     }
+}
+
+/// The start of why JSON was refused, which may quote a text of any length.
+fn start(error: &serde_json::Error) -> String {
+    error.to_string().chars().take(200).collect()
 }
 
 fn resolve<T>(records: Vec<T>, now: f64) -> Result<Vec<Record>, ParseError>

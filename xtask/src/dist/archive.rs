@@ -13,8 +13,9 @@ use crate::workspace;
 use super::crates::Crates;
 use super::{Machine, PROGRAM, Release, licences, write};
 
-/// What is taken from the source tree as it is.
-const FILES: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/schema"];
+/// What is taken from the source tree as it is: the README, and what it leads users of the program to.
+const FILES: [&str; 6] =
+    ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs", "examples/slices"];
 
 /// The shells, and where their completions go.
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -54,18 +55,20 @@ fn copy_all(program: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder.join("completions"))?;
     fs::copy(program, folder.join(PROGRAM))?;
     for name in FILES {
-        let from = workspace::root().join(name);
-        let to = folder.join(Path::new(name).file_name().unwrap_or_default());
-        if from.is_dir() { copy_files(&from, &to)? } else { fs::copy(&from, &to).map(drop)? }
+        copy(&workspace::root().join(name), &folder.join(name))?;
     }
     Ok(())
 }
 
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
+/// Copies a file, or a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
 }

@@ -85,6 +85,30 @@ async fn the_rest_of_an_answer_to_a_message_is_fetched_block_by_block() {
     assert_eq!(code(&packet(conversation.receive(&gone.bytes()).await)), "4.08");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_fits_in_a_datagram_whatever_the_path_is() {
+    let (_world, mut conversation) = conversation().await;
+    let segment = "\u{1}".repeat(200);
+    for (number, start) in (0..).zip(["devices/d2", "elsewhere", "devices/d1/commands"]) {
+        let path = format!("{start}/{segment}/{segment}/{segment}/{segment}");
+        for (number, method) in
+            (10 * number..).zip([RequestType::Post, RequestType::Get, RequestType::Delete])
+        {
+            let answer = conversation.receive(&request(method, &path, number).bytes()).await.unwrap();
+            assert!(answer.len() <= 1152, "{} bytes", answer.len());
+            assert_eq!(packet(Some(answer)).get_option(CoapOption::Block2), None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_rejections_the_first_are_told() {
+    let (world, mut conversation) = conversation().await;
+    world.taken.lock().unwrap().rejected = vec!["no number".to_owned(); 100_000];
+    let first = packet(conversation.receive(&post("devices/d1", 1, b"x")).await);
+    assert!(number(&first, CoapOption::Size2).unwrap() < 64 * 1024);
+}
+
 fn block1(number: u16, block: u32, more: bool, payload: &[u8]) -> Vec<u8> {
     let encoded = block << 4 | u32::from(more) << 3 | 2;
     request(RequestType::Post, "devices/d1", number)
