@@ -38,7 +38,7 @@ struct Global {
     /// The state directory [env: IOTORCH_STATE] [default: $XDG_STATE_HOME/iotorch or ~/.local/state/iotorch]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The form of the result: for a person, a program or a file
+    /// The form of the result: for a person, a program (errors too: a line of JSON on standard error) or a file
     #[arg(long, short, global = true, value_name = "FORM")]
     output: Option<Format>,
     /// Print results and errors only
@@ -144,7 +144,13 @@ pub(crate) fn run(environment: Environment) -> Exit {
     log(&cli.global, environment.log.as_deref(), setting.screen.err);
     let ended = execute(cli.command, &setting);
     ended.unwrap_or_else(|failure| {
-        setting.screen.complain(render::failure::failure(&failure, setting.screen.err).trim_end());
+        let screen = &setting.screen;
+        match screen.format() {
+            Format::Json => screen.complain(render::failure::line(&failure)),
+            Format::Table | Format::Yaml => {
+                screen.complain(render::failure::failure(&failure, screen.err).trim_end());
+            }
+        }
         failure.exit()
     })
 }

@@ -36,15 +36,20 @@ use std::{
 
 use iotorch_core::{
     Error, ErrorKind, Intent, Orchestrator,
-    model::{PartName, SliceName},
+    model::{Infrastructure, PartName, SliceName},
     resource::ResourceId,
     status::SliceStatus,
 };
 
 use crate::{
+    cli::Setting,
     device::{self, Device},
-    failure::{Result, cannot},
+    failure::{Failure, Result, cannot},
+    installation::{self, Purpose, Session},
 };
+
+/// The driver of the infrastructure that lives in the process of `iotorch run`.
+const LOCAL: &str = "local";
 
 /// More names than this are no help.
 const SHOWN: usize = 10;
@@ -81,6 +86,48 @@ async fn status_of(orchestrator: &dyn Orchestrator, slice: &SliceName, verb: &st
         return Err(no_such_slice(verb, slice, &known).into());
     }
     Ok(orchestrator.status(slice).await?)
+}
+
+/// Whether an infrastructure lives in the process of `iotorch run`.
+fn is_local(place: &Infrastructure) -> bool {
+    place.spec.driver.as_str() == LOCAL
+}
+
+/// Adds the way out to a failure whose cause is that nobody hosts what the slices have on a `local` infrastructure.
+async fn or_host<T>(done: Result<T>, slices: &[SliceName], setting: &Setting) -> Result<T> {
+    let error = match done {
+        Err(Failure::Error(error)) if error.kind() == ErrorKind::Unavailable && error.help().is_none() => {
+            error
+        }
+        done => return done,
+    };
+    let unhosted = async |session: &Session| unhosted(session, slices).await;
+    let place = installation::with(setting, Purpose::Look, unhosted).await.ok().flatten();
+    Err(Failure::Error(match place {
+        Some(place) => error.with_help(format!(
+            "\"{place}\" is in the process of iotorch run, and none is running\n\
+             start it, and leave it running:  iotorch run"
+        )),
+        None => error,
+    }))
+}
+
+/// An infrastructure that slices have something on and that nobody hosts.
+async fn unhosted(session: &Session, slices: &[SliceName]) -> Result<Option<String>> {
+    if session.is_hosted() {
+        return Ok(None);
+    }
+    let orchestrator = session.orchestrator();
+    let places = orchestrator.infrastructures().await?;
+    for slice in slices {
+        let status = orchestrator.status(slice).await?;
+        let is_used =
+            |place: &&Infrastructure| status.resources.iter().any(|it| it.id.place() == place.name.as_str());
+        if let Some(place) = places.iter().filter(|place| is_local(place)).find(is_used) {
+            return Ok(Some(place.name.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// The device that a person named.

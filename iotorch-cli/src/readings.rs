@@ -52,6 +52,8 @@ pub(crate) struct Channel {
     pub(crate) gateway: PartName,
     tenant: String,
     name: String,
+    /// What stands before the names of the slice's devices on a gateway that others use too.
+    qualifier: Option<String>,
     client: ServerClient,
     _route: Arc<Route>,
 }
@@ -61,6 +63,8 @@ impl Channel {
     pub(crate) async fn messages(&self, query: MessageQuery, limit: usize) -> Result<Vec<Message>> {
         let mut messages = Vec::new();
         let mut query = query;
+        query.name =
+            query.name.map(|name| format!("{}{name}", self.qualifier.as_deref().unwrap_or_default()));
         loop {
             query.limit = Some((limit - messages.len()).min(PAGE));
             let page = self.client.messages(&self.tenant, &self.name, &query).await;
@@ -96,7 +100,11 @@ impl Channel {
         stats.names.values().map(|name| self.message(name.last.clone())).collect()
     }
 
-    fn message(&self, record: Record) -> Message {
+    /// A stored reading, by the name that its device has in the document.
+    fn message(&self, mut record: Record) -> Message {
+        if let Some(name) = self.qualifier.as_deref().and_then(|slice| record.name.strip_prefix(slice)) {
+            record.name = name.to_owned();
+        }
         Message {
             slice: self.slice.clone(),
             server: self.server.clone(),
@@ -185,10 +193,13 @@ impl<'a> Readers<'a> {
             None => ServerClient::new(url, token),
         };
         let client = client.map_err(|error| failed("cannot make an HTTP client", error))?;
+        let gateway = part(attached.id.name())?;
+        let is_shared = by_id.contains_key(&ResourceId::external(&status.slice, &gateway));
         let channel = Channel {
             slice: status.slice.clone(),
             server: part(attached.id.part().unwrap_or_default())?,
-            gateway: part(attached.id.name())?,
+            gateway,
+            qualifier: is_shared.then(|| format!("{}.", status.slice)),
             tenant: account.id.clone(),
             name: there.channel.clone(),
             client,

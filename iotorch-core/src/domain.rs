@@ -95,9 +95,11 @@ pub struct Scope {
     pub root: ResourceId,
     /// The ids that core knows or wants in it, the root among them.
     pub known: BTreeSet<ResourceId>,
-    /// The recorded specifications of those that were made before.
+    /// The recorded specifications of those that were made before; an external application is here as its document has it, also
+    /// when no run has worked on it yet.
     pub recorded: BTreeMap<ResourceId, Arc<Spec>>,
-    /// How to reach it: the recorded outputs of the application, when the root is one that was made before.
+    /// How to reach it: the recorded outputs of the application, when the root is one that was made before; for an external one
+    /// that no run has worked on yet, the endpoints of its document.
     pub application: Option<ApplicationOutputs>,
 }
 

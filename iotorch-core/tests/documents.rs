@@ -158,6 +158,7 @@ impl Driver for Paper {
 fn drivers() -> Drivers {
     let anything = json!(true);
     let port = json!({
+        "title": "PaperSettings",
         "type": "object",
         "additionalProperties": false,
         "properties": {

@@ -16,7 +16,7 @@ use iotorch_core::{
     resource::{Change, Ownership, Spec},
     sim::{Fault, Object},
     status::Condition,
-    store::Store,
+    store::{RunState, Store},
 };
 use lab::{Lab, corpus, id, in_virtual_time, slice};
 
@@ -194,6 +194,94 @@ fn forgetting_a_place_drops_its_records_and_names_what_may_be_left_there() {
         lab.plan_and_apply(&Intent { delete: vec![slice("greenhouse")], ..Intent::default() }).await.unwrap();
         assert!(lab.world.objects().is_empty());
         lab.check_nothing_is_orphaned().await;
+    });
+}
+
+const FOREIGN_PROFILE: &str = "field/external/gw/app/profile/climate";
+
+/// A slice on a gateway that runs outside of iotorch, where others have objects too.
+fn on_an_external_gateway() -> Slice {
+    let mut slice = corpus::in_one_process();
+    let gateway = r#"{ "name": "gw", "external": {
+        "endpoints": { "management": { "host": "192.0.2.9", "port": 8080 } }, "credentials": "field-gateway" } }"#;
+    slice.name = lab::slice("field");
+    slice.spec = SliceSpec {
+        gateways: vec![serde_json::from_str(gateway).unwrap()],
+        profiles: slice.spec.profiles,
+        devices: slice.spec.devices,
+        ..SliceSpec::default()
+    };
+    slice
+}
+
+/// A lab with an object of somebody else's on the external gateway, where a profile is to be.
+async fn with_foreign_profile() -> Lab {
+    let template = Lab::new();
+    template.plan_and_apply(&corpus::want(on_an_external_gateway())).await.unwrap();
+    let mut object = template.world.objects()[&id(FOREIGN_PROFILE)].clone();
+    object.owner = "somebody else".into();
+    let lab = Lab::new();
+    lab.world.place(id(FOREIGN_PROFILE), object);
+    lab
+}
+
+#[test]
+fn a_plan_looks_into_an_external_application_before_the_first_run_on_it() {
+    in_virtual_time(async {
+        let lab = with_foreign_profile().await;
+        let mut intent = corpus::want(on_an_external_gateway());
+        let refused = lab.engine.plan(&intent).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains("belongs to somebody else"), "{refused}");
+        intent.adopt.insert(id(FOREIGN_PROFILE));
+        lab.plan_and_apply(&intent).await.unwrap();
+        assert!(lab.engine.plan(&intent).await.unwrap().is_empty());
+        lab.check_nothing_is_orphaned().await;
+    });
+}
+
+#[test]
+fn an_external_application_that_changes_between_plan_and_run_is_a_moved_base() {
+    in_virtual_time(async {
+        let other = with_foreign_profile().await;
+        let lab = Lab::new();
+        let plan = lab.engine.plan(&corpus::want(on_an_external_gateway())).await.unwrap();
+        lab.world.place(id(FOREIGN_PROFILE), other.world.objects()[&id(FOREIGN_PROFILE)].clone());
+        let refused = lab.engine.apply(plan, RunOptions::default()).await.unwrap_err();
+        assert_eq!(refused.error.kind(), ErrorKind::Moved);
+        assert_eq!(lab.world.objects().len(), 1, "nothing was begun");
+    });
+}
+
+#[test]
+fn a_create_that_meets_a_foreign_object_has_made_nothing_and_is_rolled_back() {
+    in_virtual_time(async {
+        let lab = with_foreign_profile().await;
+        let before = lab.things();
+        lab.world.cut_off("external");
+        let plan = lab.engine.plan(&corpus::want(on_an_external_gateway())).await.unwrap();
+        assert!(!plan.slices[0].warnings.is_empty(), "it says that it could not look");
+        lab.world.heal();
+        let failed = lab.engine.apply(plan, RunOptions::default()).await.unwrap_err();
+        assert_eq!(failed.report.runs[0].state, RunState::RolledBack, "{:?}", failed.report);
+        assert_eq!(failed.error.kind(), ErrorKind::Conflict);
+        assert_eq!(lab.things(), before, "the foreign object is as it was");
+        assert!(lab.open_runs().await.is_empty());
+        lab.check_nothing_is_orphaned().await;
+    });
+}
+
+#[test]
+fn a_plan_without_changes_says_where_it_could_not_look() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        let intent = corpus::want(on_an_external_gateway());
+        lab.plan_and_apply(&intent).await.unwrap();
+        assert!(lab.engine.plan(&intent).await.unwrap().to_string().ends_with("as wanted\n"));
+        lab.world.cut_off("external");
+        let plan = lab.engine.plan(&intent).await.unwrap();
+        assert!(plan.is_empty());
+        insta::assert_snapshot!(plan);
     });
 }
 

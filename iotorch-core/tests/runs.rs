@@ -178,6 +178,25 @@ fn a_rotation_makes_the_next_generation_switches_its_users_and_deletes_the_old_o
 }
 
 #[test]
+fn what_a_slice_does_not_have_is_neither_rotated_nor_adopted() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        lab.plan_and_apply(&goal(FailurePolicy::Rollback)).await.unwrap();
+        let unknown = id("greenhouse/here/space/gw/app/device/bench-9");
+        let without_secret = id("greenhouse/here/space/gw/app/profile/climate");
+        for (rotate, adopt) in [
+            ([unknown.clone()].into(), [].into()),
+            ([without_secret].into(), [].into()),
+            ([].into(), [unknown].into()),
+        ] {
+            let intent = Intent { rotate, adopt, ..Intent::default() };
+            let error = lab.engine.plan(&intent).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        }
+    });
+}
+
+#[test]
 fn a_rotated_tenant_takes_the_value_that_the_secret_store_holds_for_it() {
     in_virtual_time(async {
         let lab = Lab::new();

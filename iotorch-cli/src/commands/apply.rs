@@ -10,6 +10,7 @@ use iotorch_core::{
     resource::{Location, ResourceId},
 };
 
+use super::LOCAL;
 use crate::{
     cli::Setting,
     exit::Exit,
@@ -21,9 +22,6 @@ use crate::{
     render,
     screen::Format,
 };
-
-/// The driver of the infrastructure that lives in the process of `iotorch run`.
-const LOCAL: &str = "local";
 
 /// Apply documents or a saved plan
 ///

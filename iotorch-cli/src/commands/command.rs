@@ -70,6 +70,11 @@ pub(crate) struct CommandArgs {
 }
 
 pub(crate) async fn exec(args: CommandArgs, setting: &Setting) -> Result<Exit> {
+    let slices = [args.slice.clone()];
+    super::or_host(hand_over(args, setting).await, &slices, setting).await
+}
+
+async fn hand_over(args: CommandArgs, setting: &Setting) -> Result<Exit> {
     let (device, gateway) =
         installation::with(setting, Purpose::Look, async |session| find(session, &args).await).await?;
     if args.list {

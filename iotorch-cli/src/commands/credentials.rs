@@ -47,7 +47,7 @@ pub(crate) struct CredentialsArgs {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
-    /// The device.
+    /// The device, by its name in the document.
     pub(crate) device: String,
     /// Where its gateway listens.
     pub(crate) endpoint: Option<String>,
@@ -104,13 +104,13 @@ fn logins(status: &SliceStatus) -> Vec<Login> {
     let mut logins: Vec<Login> = Vec::new();
     for resource in status.resources.iter().filter(|resource| resource.id.kind() == KindName::Credential) {
         let Some(Outputs::Credential(credential)) = &resource.outputs else { continue };
-        let device =
-            resource.id.host().and_then(|holder| status.resources.iter().find(|other| other.id == holder));
+        let Some(holder) = resource.id.host() else { continue };
+        let device = status.resources.iter().find(|other| other.id == holder);
         let Some(Outputs::Device(device)) = device.and_then(|device| device.outputs.as_ref()) else {
             continue;
         };
         let login = Login {
-            device: device.name.clone(),
+            device: holder.name().to_owned(),
             endpoint: device.endpoint.as_ref().map(ToString::to_string),
             path: device.path.clone(),
             user: credential.user_name.clone(),
@@ -124,4 +124,16 @@ fn logins(status: &SliceStatus) -> Vec<Login> {
         }
     }
     logins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::tests::on_a_shared_gateway;
+
+    #[test]
+    fn a_device_has_the_name_of_its_document_also_where_its_gateway_is_shared() {
+        let logins = logins(&on_a_shared_gateway());
+        assert_eq!((logins[0].device.as_str(), logins[0].user.as_str()), ("tank-1", "field.tank-1"));
+    }
 }

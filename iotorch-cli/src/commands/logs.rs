@@ -57,6 +57,11 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) async fn exec(args: LogsArgs, setting: &Setting) -> Result<Exit> {
+    let slices = [args.slice.clone()];
+    super::or_host(show(args, setting).await, &slices, setting).await
+}
+
+async fn show(args: LogsArgs, setting: &Setting) -> Result<Exit> {
     let stop = interrupt::asked_to_stop()?;
     let part = installation::with(setting, Purpose::Look, async |session| find(session, &args).await).await?;
     if args.follow {

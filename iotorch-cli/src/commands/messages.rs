@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 use futures::{StreamExt, stream, stream::BoxStream};
 use iotorch_core::{
     Error, ErrorKind,
-    model::{PartName, SliceName, TimeSpan},
+    model::{PartName, SliceName, TimeSpan, nearest},
+    resource::KindName,
+    status::SliceStatus,
 };
 use iotorch_lite::api::{self, Followed, Interval, MessageQuery, Order};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -72,7 +74,7 @@ pub(crate) struct MessagesArgs {
     #[arg(long)]
     oldest_first: bool,
     /// One value for each name and this time, such as 60s, 5m or 1h, in place of the messages
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
     interval: Option<Interval>,
     /// What the values of an interval become
     #[arg(long, value_name = "HOW", requires = "interval")]
@@ -98,12 +100,25 @@ impl FromStr for Moment {
         if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(Self(seconds(at)));
         }
-        let ago = text.parse::<TimeSpan>().map(|span| span.duration().as_secs_f64());
-        let ago = ago.ok().or_else(|| text.parse::<SignedDuration>().ok().map(|span| span.as_secs_f64()));
-        ago.map(|ago| Self(seconds(Timestamp::now()) - ago)).ok_or_else(|| {
+        span(text).map(|ago| Self(seconds(Timestamp::now()) - ago.as_secs_f64())).ok_or_else(|| {
             "use a time such as 2024-06-01T12:00:00Z, or so long ago, such as 30s, 5min or 2h".into()
         })
     }
+}
+
+/// A time as documents write it, or in the words of others, such as `5m`.
+fn span(text: &str) -> Option<SignedDuration> {
+    let span = text.parse::<TimeSpan>().ok().and_then(|span| span.duration().try_into().ok());
+    span.or_else(|| text.parse().ok())
+}
+
+/// An interval, in the same spellings as the times of `--from`.
+fn interval(text: &str) -> Result<Interval, String> {
+    let interval = match (text.parse::<Interval>(), span(text)) {
+        (Err(_), Some(span)) => format!("{}ms", span.as_millis()).parse(),
+        (interval, _) => interval,
+    };
+    interval.map_err(|error| error.to_string())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,6 +147,11 @@ impl From<Aggregate> for api::Aggregate {
 }
 
 pub(crate) async fn exec(args: MessagesArgs, setting: &Setting) -> Result<Exit> {
+    let slices = [args.slice.clone()];
+    super::or_host(show(args, setting).await, &slices, setting).await
+}
+
+async fn show(args: MessagesArgs, setting: &Setting) -> Result<Exit> {
     let stop = interrupt::asked_to_stop()?;
     let channels = installation::with(setting, Purpose::Look, async |session| find(session, &args).await);
     let channels = channels.await?;
@@ -143,17 +163,42 @@ pub(crate) async fn exec(args: MessagesArgs, setting: &Setting) -> Result<Exit> 
         return Ok(Exit::Done);
     }
     let messages = read(&channels, &args).await?;
+    let zone = TimeZone::system();
     match setting.screen.format() {
         Format::Table if args.csv => setting.screen.result(render::messages::csv(&messages)?)?,
-        Format::Table => setting.screen.result(render::messages::messages(&messages, &TimeZone::system()))?,
+        Format::Table => {
+            setting.screen.result(render::messages::messages(&messages, are_several(&channels), &zone))?;
+        }
         Format::Json | Format::Yaml => setting.screen.data(&messages)?,
     }
     Ok(Exit::Done)
 }
 
+/// Whether the channels are at more than one server, so that a person has to be told at which a message is.
+fn are_several(channels: &[Channel]) -> bool {
+    channels.iter().any(|channel| channel.server != channels[0].server)
+}
+
+/// Refuses a device that the slice does not have: that it has sent nothing would be no answer to a misspelt name.
+fn check_device(status: &SliceStatus, name: &PartName) -> Result<()> {
+    let devices = status.resources.iter().filter(|resource| resource.id.kind() == KindName::Device);
+    let known: Vec<&str> = devices.map(|device| device.id.name()).collect();
+    if known.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let slice = &status.slice;
+    let meant = nearest(name.as_str(), known.iter().copied());
+    let meant = meant.map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
+    let why =
+        format!("cannot read the messages of device \"{name}\": slice \"{slice}\" has none of that name");
+    let help = format!("{meant}those of a device that is gone: iotorch messages {slice} --name '{name}:*'");
+    Err(Error::new(ErrorKind::NotFound, why).with_help(help).into())
+}
+
 /// The channels that were asked for.
 async fn find(session: &Session, args: &MessagesArgs) -> Result<Vec<Channel>> {
     let status = super::status_of(session.orchestrator(), &args.slice, "read").await?;
+    args.device.as_ref().map_or(Ok(()), |device| check_device(&status, device))?;
     let mut channels = Readers::new(session).channels(&status).await?;
     channels.retain(|channel| {
         args.server.as_ref().is_none_or(|server| channel.server == *server)
@@ -219,6 +264,7 @@ async fn read(channels: &[Channel], args: &MessagesArgs) -> Result<Vec<Message>>
 /// Shows what arrives. It ends after as many as were asked for.
 async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) -> Result<()> {
     let mut left = args.limit.unwrap_or(u32::MAX);
+    let several = are_several(channels);
     let mut arriving = Vec::new();
     for channel in channels {
         // Begun before what there is already is read, so that nothing is missed between the two.
@@ -232,7 +278,7 @@ async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) ->
         }
         messages.sort_by(|a, b| a.record.time.total_cmp(&b.record.time));
         for message in messages.iter().take(left as usize) {
-            tell(message, setting)?;
+            tell(message, several, setting)?;
             told.insert(identity(message));
             left -= 1;
         }
@@ -244,7 +290,7 @@ async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) ->
         match arrived {
             Followed::Item(message) if !args.asks_for(&message) || told.remove(&identity(&message)) => {}
             Followed::Item(message) => {
-                tell(&message, setting)?;
+                tell(&message, several, setting)?;
                 left -= 1;
             }
             Followed::Skipped { skipped } => {
@@ -289,9 +335,9 @@ fn identity(message: &Message) -> (PartName, String, u64) {
     (message.gateway.clone(), message.record.name.clone(), message.record.time.to_bits())
 }
 
-fn tell(message: &Message, setting: &Setting) -> Result<()> {
+fn tell(message: &Message, several: bool, setting: &Setting) -> Result<()> {
     match setting.screen.format() {
-        Format::Table => setting.screen.result(render::messages::line(message, &TimeZone::system())),
+        Format::Table => setting.screen.result(render::messages::line(message, several, &TimeZone::system())),
         Format::Json | Format::Yaml => setting.screen.item(message),
     }
 }
@@ -311,5 +357,15 @@ mod tests {
         }
         assert!("5".parse::<Moment>().is_err());
         assert!("yesterday".parse::<Moment>().is_err());
+    }
+
+    #[test]
+    fn an_interval_is_spelt_as_the_times_are() {
+        for (text, spelt) in [("5m", "5m"), ("5min", "5m"), ("60s", "1m"), ("2h", "2h"), ("1d", "1d")] {
+            assert_eq!(interval(text).unwrap().to_string(), spelt, "{text}");
+        }
+        for wrong in ["5", "0s", "soon"] {
+            assert!(interval(wrong).unwrap_err().contains("such as 60s"), "{wrong}");
+        }
     }
 }

@@ -177,10 +177,10 @@ fn messages(args: &SendArgs, device: &Device) -> Result<mpsc::Receiver<Result<Me
         let profile = device.resources.clone();
         // A read of standard input cannot be cancelled: a thread of its own does not hold up the end of the command.
         std::thread::spawn(move || {
-            for line in std::io::stdin().lock().lines() {
+            for (line, number) in std::io::stdin().lock().lines().zip(1_usize..) {
                 let message = match line {
                     Ok(line) if line.trim().is_empty() => continue,
-                    Ok(line) => typed::line(&line, &profile).map_err(Failure::from),
+                    Ok(line) => typed::line(&line, &profile).map_err(|error| unreadable(number, error)),
                     Err(error) => Err(cannot("read standard input", error).into()),
                 };
                 if sender.blocking_send(message).is_err() {
@@ -197,6 +197,16 @@ fn messages(args: &SendArgs, device: &Device) -> Result<mpsc::Receiver<Result<Me
     // The channel has room for one.
     let _ = sender.try_send(Ok(message));
     Ok(receiver)
+}
+
+/// Says which line of standard input is no message.
+fn unreadable(line: usize, error: Error) -> Failure {
+    let wrong = Error::new(error.kind(), format!("cannot send line {line} of standard input"));
+    let wrong = match error.help() {
+        Some(help) => wrong.with_help(help.to_owned()),
+        None => wrong,
+    };
+    wrong.with_source(error).into()
 }
 
 fn read_pack(path: &Path) -> Result<Message> {

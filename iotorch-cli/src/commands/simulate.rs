@@ -87,6 +87,11 @@ pub(crate) struct SimulateArgs {
 }
 
 pub(crate) async fn exec(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
+    let slices = args.slices.clone();
+    super::or_host(measure(args, setting).await, &slices, setting).await
+}
+
+async fn measure(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
     let recording = args.csv.as_deref().map(Recording::read).transpose()?;
     let seed = recording.is_none().then(|| args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())));
     let interrupt = Interrupt::watch(&setting.screen, "stopping early; Ctrl-C again ends at once")?;

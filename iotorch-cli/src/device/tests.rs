@@ -37,6 +37,20 @@ pub(crate) fn status(protocol: DeviceProtocol, labels: Labels) -> SliceStatus {
     status
 }
 
+/// A slice with a device on a gateway that others use too, which knows it by another name.
+pub(crate) fn on_a_shared_gateway() -> SliceStatus {
+    const DEVICE: &str = "field/external/gw/app/device/tank-1";
+    let mut status = slice("field", Condition::Ready);
+    let mut device = resource(DEVICE, Condition::Ready);
+    let name = || "field.tank-1".to_owned();
+    device.outputs = Some(DeviceOutputs { name: name(), endpoint: None, path: None }.into());
+    let mut credential = resource(&format!("{DEVICE}/credential/1"), Condition::Ready);
+    let secret = "field/gw/tank-1#1".parse().unwrap();
+    credential.outputs = Some(CredentialOutputs { user_name: name(), secret }.into());
+    status.resources = vec![device, credential];
+    status
+}
+
 /// A device with a sensor and an actuator.
 pub(crate) fn bench() -> Device {
     let temperature = ProfileResource::builder()

@@ -23,7 +23,7 @@ pub(crate) struct Pending(Mutex<HashMap<Key, Instant>>);
 impl Pending {
     /// A message of `device` with this time is on its way.
     pub(crate) fn add(&self, device: &Device, micros: i64, due: Instant) {
-        let key = (sender(device.slice.as_str(), &device.user), micros);
+        let key = (sender(device.slice.as_str(), device.name.as_str()), micros);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, due);
     }
 

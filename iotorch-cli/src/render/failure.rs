@@ -1,10 +1,12 @@
 //! Errors and failed runs.
 
 use iotorch_core::{
-    Cause,
+    Cause, ErrorKind,
     orchestrator::{RunReport, StepFailure},
     store::{RunId, RunState},
 };
+
+use serde_json::json;
 
 use super::{problems::problems, time};
 use crate::{
@@ -19,6 +21,25 @@ pub(crate) fn failure(failure: &Failure, ink: Ink) -> String {
         Failure::Error(error) => cause(&error.to_cause(), ink),
         Failure::Apply(failure) => applied(failure, ink),
     }
+}
+
+/// A failure as a line of JSON, for a program.
+pub(crate) fn line(failure: &Failure) -> String {
+    let (kind, message, help) = match failure {
+        Failure::Problems(problems) => (ErrorKind::Invalid, problems.to_string(), None),
+        Failure::Error(error) => told(&error.to_cause()),
+        Failure::Apply(failure) => told(&failure.error.error.to_cause()),
+    };
+    let mut error = json!({ "kind": kind, "message": message });
+    if let Some(help) = help {
+        error["help"] = help.into();
+    }
+    json!({ "error": error }).to_string()
+}
+
+fn told(cause: &Cause) -> (ErrorKind, String, Option<String>) {
+    let message = std::iter::once(&cause.message).chain(&cause.chain).cloned().collect::<Vec<_>>();
+    (cause.kind, message.join(": "), cause.help.clone())
 }
 
 /// An error that no run caused: what could not be done and why, the rest of the chain, facts, and the way out.

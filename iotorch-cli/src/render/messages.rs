@@ -7,34 +7,36 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{table::table, time};
 use crate::readings::Message;
 
-/// Messages as a table, in the order given.
-pub(crate) fn messages(messages: &[Message], zone: &TimeZone) -> String {
+/// Messages as a table, in the order given; with their servers where there are `several`.
+pub(crate) fn messages(messages: &[Message], several: bool, zone: &TimeZone) -> String {
     if messages.is_empty() {
         return "no messages".into();
     }
-    table(
-        ["TIME", "GATEWAY", "NAME", "VALUE"],
-        messages.iter().map(|message| {
-            [
-                moment(message.record.time).map_or_else(
-                    || message.record.time.to_string(),
-                    |at| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                ),
-                message.gateway.to_string(),
-                message.record.name.clone(),
-                value(&message.record),
-            ]
-        }),
-    )
+    let row = |message: &Message| {
+        let time = moment(message.record.time).map_or_else(
+            || message.record.time.to_string(),
+            |at| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        );
+        [time, message.gateway.to_string(), message.record.name.clone(), value(&message.record)]
+    };
+    if !several {
+        return table(["TIME", "GATEWAY", "NAME", "VALUE"], messages.iter().map(row));
+    }
+    let with_server = |message| {
+        let [time, gateway, name, value] = row(message);
+        [time, message.server.to_string(), gateway, name, value]
+    };
+    table(["TIME", "SERVER", "GATEWAY", "NAME", "VALUE"], messages.iter().map(with_server))
 }
 
-/// One message as a line, as it arrives.
-pub(crate) fn line(message: &Message, zone: &TimeZone) -> String {
+/// One message as a line, as it arrives; with its server where there are `several`.
+pub(crate) fn line(message: &Message, several: bool, zone: &TimeZone) -> String {
     let time = moment(message.record.time).map_or_else(
         || message.record.time.to_string(),
         |at| at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string(),
     );
-    format!("{time}  {}  {}  {}", message.gateway, message.record.name, value(&message.record))
+    let server = if several { format!("{}  ", message.server) } else { String::new() };
+    format!("{time}  {server}{}  {}  {}", message.gateway, message.record.name, value(&message.record))
 }
 
 /// Messages as comma-separated values (RFC 4180) with a heading; times in RFC 3339 and numbers in full.
@@ -132,10 +134,11 @@ mod tests {
             message("host:load", Value::Number(2.0), None, 1_717_245_295.0),
             message("bench-1:label", Value::Text("a\u{1b}b".into()), None, 1_717_245_294.0),
         ];
-        insta::assert_snapshot!(messages(&list, &TimeZone::UTC));
+        insta::assert_snapshot!(messages(&list, false, &TimeZone::UTC));
+        insta::assert_snapshot!("with_servers", messages(&list, true, &TimeZone::UTC));
         let now: Timestamp = "2024-06-01T12:35:00Z".parse().unwrap();
         insta::assert_snapshot!(last_readings(&list, now));
-        insta::assert_snapshot!("line", line(&list[0], &TimeZone::UTC));
+        insta::assert_snapshot!("line", line(&list[0], false, &TimeZone::UTC));
         insta::assert_snapshot!("csv", csv(&list).unwrap());
     }
 }

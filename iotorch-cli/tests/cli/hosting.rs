@@ -177,3 +177,42 @@ fn a_run_that_pauses_is_decided_from_another_terminal() {
     run.signal(Signal::INT);
     assert_eq!(run.ended().code(), Some(6));
 }
+
+#[test]
+fn what_is_hosted_is_not_forgotten_and_without_a_host_a_person_is_told_to_start_one() {
+    let home = Home::new();
+    home.write("greenhouse.yaml", GREENHOUSE);
+    let mut run = home.run(&["-f", "greenhouse.yaml"]);
+    home.wait_until_ready("greenhouse");
+    let failed = |arguments: &[&str], code: i32| {
+        let output = home.iotorch(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        stderr(&output).to_owned()
+    };
+    let refused = failed(&["forget", "desk", "--yes"], 4);
+    assert!(refused.contains("it is not gone, iotorch run hosts it"), "{refused}");
+    home.told(&["plan", "greenhouse", "--exit-code"]);
+
+    let unknown = failed(&["messages", "greenhouse", "--device", "bench-2"], 3);
+    assert!(unknown.contains("did you mean \"bench-1\"?"), "{unknown}");
+    home.write("lines", "load=1\nload\n");
+    let mut send = home.command(&["send", "greenhouse", "bench-1", "-"]);
+    let lines = fs::File::open(home.path().join("lines")).unwrap();
+    let sent = send.stdin(lines).output().unwrap();
+    assert!(stderr(&sent).contains("cannot send line 2 of standard input"), "{}", stderr(&sent));
+
+    run.signal(Signal::INT);
+    assert_eq!(run.ended().code(), Some(0));
+    for arguments in [
+        &["messages", "greenhouse"][..],
+        &["logs", "greenhouse", "gw"],
+        &["simulate", "greenhouse", "--for", "1s"],
+        &["command", "greenhouse", "bench-1", "--list"],
+    ] {
+        let told = failed(arguments, 7);
+        assert!(told.contains("start it, and leave it running:  iotorch run"), "{told}");
+    }
+    let told = failed(&["messages", "greenhouse", "--output", "json"], 7);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["error"]["kind"], "unavailable");
+}

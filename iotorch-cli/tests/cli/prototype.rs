@@ -105,7 +105,7 @@ fn a_verb_changes_what_it_is_about_and_leaves_the_rest_of_the_document_alone() {
         other,
         serde_json::json!({
             "name": "other", "gateway": "gw", "protocol": "http",
-            "resources": [ { "name": "open", "type": "bool" } ],
+            "resources": [ { "name": "open", "type": "bool", "access": "read" } ],
         })
     );
 }

@@ -76,9 +76,9 @@ impl Engine {
         let mut scopes = recorded_scopes(state);
         for step in &plan.steps {
             let root = step.resource.scope();
-            // What was never made cannot be asked, but a space or a segment can be there without a record.
+            // What was never made cannot be asked, but a space, a segment or what is external can be there without a record.
             if root == step.resource && !scopes.iter().any(|(_, scope)| scope.root == root) {
-                scopes.extend(crate::plan::fresh_scope(&step.driver, &root));
+                scopes.extend(crate::plan::fresh_scope(&step.driver, &root, step.change.after()));
             }
         }
         for (_, scope) in &mut scopes {

@@ -91,8 +91,8 @@ pub struct ProfileResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[builder(default, setter(strip_option))]
     pub range: Option<Range>,
-    /// Whether it is read, written or both.
-    #[serde(default, skip_serializing_if = "Access::is_read")]
+    /// Whether it is read, written or both; `read` if not set.
+    #[serde(default)]
     #[builder(default)]
     pub access: Access,
 }
@@ -130,11 +130,6 @@ pub enum Access {
 }
 
 impl Access {
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-    fn is_read(&self) -> bool {
-        *self == Self::Read
-    }
-
     /// Whether the device reports the value.
     #[must_use]
     pub const fn can_read(self) -> bool {

@@ -108,7 +108,10 @@ impl Check<'_> {
             }),
             Some(info) if !settings.is_empty() => {
                 if let Some(settings) = node.get("settings") {
-                    Conform::new(&info.settings_schema, self.findings)
+                    let mut schema = info.settings_schema.clone();
+                    // It may be the name of a Rust type, which says nothing to whoever wrote the document.
+                    schema.as_object_mut().map(|keywords| keywords.remove("title"));
+                    Conform::new(&schema, self.findings)
                         .check(settings, &format!("settings block of \"{name}\""));
                 }
             }

@@ -75,7 +75,7 @@ pub struct SliceSpec {
     pub network: Option<Network>,
 }
 
-/// The infrastructures of a slice, for the parts whose placement asks for nothing but [`needs`](super::Placement::needs).
+/// The infrastructures of a slice, for the parts whose placement asks for nothing but `needs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "places of a slice")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -9,8 +9,8 @@ const MOST: usize = 1000;
 /// How alike two words must be (Jaro-Winkler, 0 to 1) for one to be taken as the misspelt other.
 const ALIKE: f64 = 0.8;
 
-/// The candidate that `word` most likely stands for, if one is near.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that `word` most likely stands for, if one is near: for errors about names that are not there.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > LONGEST {
         return None;
     }

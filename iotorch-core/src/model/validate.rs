@@ -216,6 +216,14 @@ fn range(resource: &Node, findings: &mut Findings) {
     }
 }
 
+/// Whether an unknown field is there that is likely meant for the device's profile: then that it is unknown says enough.
+fn misspells_profile(device: &Node) -> bool {
+    let properties = schema::SLICE["$defs"]["Device"]["properties"].as_object();
+    let fields = || properties.into_iter().flatten().map(|(name, _)| name.as_str());
+    let meant = |key: &str| nearest(key, fields()).filter(|_| fields().all(|field| field != key));
+    device.entries().iter().any(|entry| matches!(meant(&entry.key), Some("profile" | "resources")))
+}
+
 fn devices(spec: &Node, gateways: &Names<'_>, profiles: &Names<'_>, findings: &mut Findings) {
     let devices = spec.items("devices");
     find_repeated(devices, "devices", findings);
@@ -248,7 +256,8 @@ fn devices(spec: &Node, gateways: &Names<'_>, profiles: &Names<'_>, findings: &m
             findings,
         );
         let is_empty = |list: &Node| matches!(&list.value, Value::List(items) if items.is_empty());
-        if device.get("profile").is_none() && device.get("resources").is_none_or(is_empty) {
+        let says_nothing = device.get("profile").is_none() && device.get("resources").is_none_or(is_empty);
+        if says_nothing && !misspells_profile(device) {
             findings.add(device.at("name").span.clone(), || {
                 Fault::new("this device has neither a profile nor resources")
                     .label("measures and does nothing")

@@ -153,6 +153,9 @@ impl<'a> Build<'a> {
             Sight::Foreign { owner, spec } => return self.foreign(id, node, owner, spec),
             Sight::Absent if record.is_some() => return Ok(create(Reason::Vanished)),
             Sight::Absent => return Ok(create(self.fresh(id))),
+            Sight::Present { .. } if record.is_none() && id.is_external_application() => {
+                return Ok(create(self.fresh(id)));
+            }
             Sight::Present { spec, outputs, .. } => (spec, Some(outputs)),
             Sight::Unknown(_) => match record {
                 Some(record) => (&*record.spec, None),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     driver::{Drivers, Issue},
     model::{DriverName, SliceName},
-    resource::{ResourceId, Spec},
+    resource::{KindName, ResourceId, Spec},
 };
 
 /// A resource that is wanted.
@@ -38,6 +38,15 @@ pub struct Finding {
 impl Graph {
     pub(crate) fn insert(&mut self, id: ResourceId, node: Node) {
         self.nodes.entry(id).or_insert(node);
+    }
+
+    /// Whether a resource has a secret that can be rotated: credentials of its own, or as a tenant.
+    pub(crate) fn holds_secret(&self, id: &ResourceId) -> bool {
+        let after = self.nodes.range(id.clone()..).map(|(other, _)| other);
+        let mut near = after.take_while(|other| other.as_str().starts_with(id.as_str()));
+        let is_tenant = self.nodes.get(id).is_some_and(|node| matches!(*node.spec, Spec::Tenant(_)));
+        is_tenant
+            || near.any(|other| other.kind() == KindName::Credential && other.host().as_ref() == Some(id))
     }
 
     /// Hosts and used resources before those that need them. Ids sort hosts first, so only `uses` needs a search.

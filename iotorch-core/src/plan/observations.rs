@@ -85,6 +85,8 @@ impl Observations {
         let record = state.records.get(id);
         let recorded = record.map(|record| (&record.spec, &record.outputs, &record.uses, &record.tainted));
         let seen = match self.sight(id) {
+            // It runs anyway; iotorch has not made it its own yet.
+            Sight::Present { .. } if recorded.is_none() && id.is_external_application() => None,
             Sight::Present { spec, outputs, .. } => Some((Some(spec), Some(outputs), None)),
             Sight::Foreign { owner, spec } => Some((spec, None, Some(owner))),
             Sight::Absent | Sight::Unknown(_) => None,

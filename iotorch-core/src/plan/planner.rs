@@ -24,7 +24,9 @@ use crate::{
     orchestrator::Intent,
     place::Facts,
     placement::Placer,
-    resource::{ApplicationOutputs, KindName, Layer, Outputs, ResourceId, Spec},
+    resource::{
+        ApplicationOutputs, ApplicationSpec, Endpoint, KindName, Layer, NetAddress, Outputs, ResourceId, Spec,
+    },
     secret::SecretRef,
     store::{Record, SliceState, Snapshot},
 };
@@ -103,6 +105,7 @@ impl<'a> Planner<'a> {
         let full = Slice::clone(&document).with_defaults();
         let placements = self.place(&full, &state)?;
         let graph = self.expand(&full, &placements, &state)?;
+        self.check_named(slice, &graph)?;
         let findings = graph.findings(slice, self.drivers);
         if let Some(first) = findings.first() {
             let faults: Vec<_> =
@@ -117,6 +120,22 @@ impl<'a> Planner<'a> {
             });
         }
         Ok(Draft { slice: slice.clone(), document: Some(document), state, graph, placements })
+    }
+
+    /// Refuses to rotate or adopt what a slice is not made of: a misspelt id would change nothing, unseen.
+    fn check_named(&self, slice: &SliceName, graph: &Graph) -> Result<()> {
+        let of_slice = |id: &&ResourceId| id.slice() == slice.as_str();
+        let refused = |verb: &str, id: &ResourceId, what: &str| {
+            Error::new(ErrorKind::NotFound, format!("cannot {verb} \"{id}\": slice \"{slice}\" {what}"))
+                .with_help(format!("iotorch status {slice} --output json names what it is made of"))
+        };
+        if let Some(id) = self.intent.rotate.iter().filter(of_slice).find(|id| !graph.holds_secret(id)) {
+            return Err(refused("rotate", id, "has no device, attachment or tenant of that name"));
+        }
+        if let Some(id) = self.intent.adopt.iter().filter(of_slice).find(|id| !graph.nodes.contains_key(id)) {
+            return Err(refused("adopt", id, "is not to have it"));
+        }
+        Ok(())
     }
 
     /// What is wrong with a slice although its document is right, each with its place in the document: parts that fit nowhere; else
@@ -206,17 +225,12 @@ impl<'a> Planner<'a> {
             unchanged,
             steps,
         };
+        let touched: BTreeSet<_> = plan.steps.iter().map(|step| step.resource.scope()).collect();
+        plan.base = touched.into_iter().map(|root| (root.clone(), seen.base(&root, &state))).collect();
+        plan.warnings.extend(assumed(&plan.base, seen));
         if plan.steps.is_empty() {
             return Ok(plan);
         }
-        let touched: BTreeSet<_> = plan.steps.iter().map(|step| step.resource.scope()).collect();
-        plan.base = touched.into_iter().map(|root| (root.clone(), seen.base(&root, &state))).collect();
-        plan.warnings.extend(plan.base.iter().filter_map(|(root, base)| match base {
-            Base::Unknown { cause } => {
-                Some(Warning::Assumed { root: root.clone(), cause: cause.root().to_owned() })
-            }
-            Base::Digests(_) => None,
-        }));
         plan.claims = self.claims(&graph);
         plan.held = plan
             .claims
@@ -301,7 +315,12 @@ fn scopes(graph: &Graph, state: &SliceState) -> Vec<(DriverName, Scope)> {
             scope.recorded.insert(id.clone(), Arc::clone(&record.spec));
         }
     }
-    // An application that was never made cannot be asked: what should be in it is absent.
+    for (root, (_, scope)) in &mut scopes {
+        if let Some(node) = graph.nodes.get(root).filter(|_| scope.application.is_none()) {
+            introduce(scope, &node.spec);
+        }
+    }
+    // An application that does not run yet cannot be asked: what should be in it is absent.
     let mut askable: Vec<_> = scopes
         .into_values()
         .filter(|(_, scope)| scope.root.kind() != KindName::Application || scope.application.is_some())
@@ -315,12 +334,29 @@ pub(crate) fn recorded_scopes(state: &SliceState) -> Vec<(DriverName, Scope)> {
     scopes(&Graph::default(), state)
 }
 
-/// The scope of a root that was never made.
-pub(crate) fn fresh_scope(driver: &DriverName, root: &ResourceId) -> Option<(DriverName, Scope)> {
-    let inside = root.kind() == KindName::Application;
+/// The scope of a root that was never made and is to be as `spec` says.
+pub(crate) fn fresh_scope(
+    driver: &DriverName,
+    root: &ResourceId,
+    spec: Option<&Arc<Spec>>,
+) -> Option<(DriverName, Scope)> {
     let known = BTreeSet::from([root.clone()]);
-    let scope = Scope { root: root.clone(), known, recorded: BTreeMap::new(), application: None };
-    (!inside).then(|| (driver.clone(), scope))
+    let mut scope = Scope { root: root.clone(), known, recorded: BTreeMap::new(), application: None };
+    spec.into_iter().for_each(|spec| introduce(&mut scope, spec));
+    let askable = root.kind() != KindName::Application || scope.application.is_some();
+    askable.then(|| (driver.clone(), scope))
+}
+
+/// Has an application that runs outside of iotorch, and that no run has worked on yet, be reached as its document says: what
+/// others have put into it is there already.
+fn introduce(scope: &mut Scope, spec: &Arc<Spec>) {
+    if let Spec::Application(ApplicationSpec { external: Some(external), admin, .. }) = &**spec {
+        let net = |(name, address): (&String, &NetAddress)| (name.clone(), Endpoint::Net(address.clone()));
+        let endpoints = external.endpoints.iter().map(net).collect();
+        let outputs = ApplicationOutputs { version: String::new(), endpoints, admin: admin.clone() };
+        scope.application = Some(outputs);
+        scope.recorded.insert(scope.root.clone(), Arc::clone(spec));
+    }
 }
 
 fn application_outputs(outputs: &Outputs) -> Option<ApplicationOutputs> {
@@ -361,6 +397,21 @@ pub(crate) fn minted(spec: &Spec) -> Option<&SecretRef> {
         Spec::Credential(credential) => Some(&credential.secret),
         _ => None,
     }
+}
+
+/// The scopes that could not be looked at: those that steps touch, and those where no change is seen because nothing is.
+fn assumed(base: &BTreeMap<ResourceId, Base>, seen: &Observations) -> Vec<Warning> {
+    let touched = base.iter().filter_map(|(root, base)| match base {
+        Base::Unknown { cause } => Some((root, cause)),
+        Base::Digests(_) => None,
+    });
+    let asked = seen.scopes().filter_map(|(root, contents)| Some((root, contents.as_ref().err()?)));
+    let unknown: BTreeMap<&ResourceId, &Cause> = touched.chain(asked).collect();
+    let warning = |(root, cause): (&ResourceId, &Cause)| Warning::Assumed {
+        root: root.clone(),
+        cause: cause.root().to_owned(),
+    };
+    unknown.into_iter().map(warning).collect()
 }
 
 fn unenforced(plan: &SlicePlan, drivers: &Drivers) -> Vec<Warning> {

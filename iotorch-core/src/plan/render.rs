@@ -21,7 +21,7 @@ use std::{
 
 pub use words::label;
 
-use super::{Basis, Condition, PlacementChoice, Plan, Reason, SlicePlan, Step, Summary};
+use super::{Basis, Condition, PlacementChoice, Plan, Reason, SlicePlan, Step, Summary, Warning};
 use crate::resource::{Change, KindName, ResourceId};
 
 /// The widest that a column of the tree gets before it pushes the next one to the right.
@@ -120,11 +120,21 @@ impl Plan {
             self.push_slice(slice, &mut lines);
             lines.push(Line::blank());
         }
+        let silent = self.slices.iter().filter(|slice| slice.is_empty());
+        lines.extend(silent.clone().flat_map(|slice| slice.warnings.iter().map(warned)));
+        let as_far = if silent.clone().any(|slice| !slice.warnings.is_empty()) {
+            ", as far as can be seen"
+        } else {
+            ""
+        };
         let unchanged: usize = self.slices.iter().map(|slice| slice.unchanged).sum();
         lines.push(Line::new(
             LineKind::Title,
             if self.is_empty() {
-                format!("No changes: {} as wanted", words::counted(unchanged, "resource is", "resources are"))
+                format!(
+                    "No changes: {} as wanted{as_far}",
+                    words::counted(unchanged, "resource is", "resources are")
+                )
             } else {
                 self.summary().to_string()
             },
@@ -151,12 +161,7 @@ impl Plan {
             }
         }
         align(&rows, lines);
-        lines.extend(
-            slice
-                .warnings
-                .iter()
-                .map(|warning| Line::new(LineKind::Warning, format!("  warning: {warning}"))),
-        );
+        lines.extend(slice.warnings.iter().map(warned));
     }
 
     fn place_heading(&self, place: &str, slice: &SlicePlan) -> String {
@@ -193,6 +198,10 @@ impl fmt::Display for Summary {
             n => write!(f, ", {n} to change if what they use changes"),
         }
     }
+}
+
+fn warned(warning: &Warning) -> Line {
+    Line::new(LineKind::Warning, format!("  warning: {warning}"))
 }
 
 fn title(slice: &SlicePlan) -> String {

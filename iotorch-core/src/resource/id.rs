@@ -230,6 +230,11 @@ impl ResourceId {
             && other.hosts().any(|host| host == *self)
     }
 
+    /// Whether it is an application that runs outside of iotorch.
+    pub(crate) fn is_external_application(&self) -> bool {
+        self.kind == KindName::Application && self.place() == "external"
+    }
+
     /// The part of the world that is observed together with this resource, which is also what becomes Unknown together: a
     /// slice's space with its workloads, an application with all in it, a segment with its ports, a physical function.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Calling domains: admission, deadlines, repeats, and the word of what a step was.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -263,22 +263,8 @@ impl Caller {
     async fn verify(&self, connection: &Connection, steps: &[StepId], records: &[Arc<Record>]) -> Result<()> {
         let steps: Vec<&Step> = steps.iter().map(|step| self.step(*step)).collect();
         let Some(first) = steps.first() else { return Ok(()) };
-        let root = first.resource.scope();
-        let application =
-            records.iter().find(|record| record.id == root).and_then(|record| match &record.outputs {
-                Outputs::Application(outputs) => Some(outputs.clone()),
-                _ => None,
-            });
-        let recorded = records.iter().map(|record| (record.id.clone(), Arc::clone(&record.spec))).collect();
         let known = steps.iter().map(|step| step.resource.clone()).collect();
-        let scope = Scope { root, known, recorded, application };
-        let span = self.shared.limits.observe_deadline;
-        let deadline = Instant::now() + span;
-        let cx = self.context(deadline);
-        let observed = tokio::time::timeout_at(deadline, connection.domain.observe(&cx, &scope)).await;
-        let observed = observed.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root)))
-        })?;
+        let observed = self.observe(connection, first.resource.scope(), known, records).await?;
         for step in steps {
             let seen = observed.iter().find(|(id, _)| *id == step.resource).map(|(_, seen)| seen);
             if let Some(difference) = self.difference(connection, step, seen) {
@@ -290,6 +276,46 @@ impl Caller {
             }
         }
         Ok(())
+    }
+
+    /// Whether an object that bears somebody else's mark is where `step` makes one; `root` is what is recorded of its scope's root.
+    pub(crate) async fn is_foreign(
+        &self,
+        connection: &Connection,
+        step: &Step,
+        root: Option<&Arc<Record>>,
+    ) -> Result<bool> {
+        let known = BTreeSet::from([step.resource.clone()]);
+        let observed = self
+            .observe(connection, step.resource.scope(), known, root.map_or(&[], std::slice::from_ref))
+            .await?;
+        let there = |(id, seen): &(ResourceId, Observed)| {
+            *id == step.resource && matches!(seen, Observed::Foreign { .. })
+        };
+        Ok(observed.iter().any(there))
+    }
+
+    /// Looks at `known` in the scope of `root`, of which `records` are kept.
+    async fn observe(
+        &self,
+        connection: &Connection,
+        root: ResourceId,
+        known: BTreeSet<ResourceId>,
+        records: &[Arc<Record>],
+    ) -> Result<Vec<(ResourceId, Observed)>> {
+        let application =
+            records.iter().find(|record| record.id == root).and_then(|record| match &record.outputs {
+                Outputs::Application(outputs) => Some(outputs.clone()),
+                _ => None,
+            });
+        let recorded = records.iter().map(|record| (record.id.clone(), Arc::clone(&record.spec))).collect();
+        let scope = Scope { root, known, recorded, application };
+        let deadline = Instant::now() + self.shared.limits.observe_deadline;
+        let cx = self.context(deadline);
+        let observed = tokio::time::timeout_at(deadline, connection.domain.observe(&cx, &scope)).await;
+        observed.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root)))
+        })
     }
 
     fn difference(

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
+    Connection,
     caller::{Caller, Halt, describe},
     forward::{Completed, PhaseEnd},
     run::Saga,
@@ -30,6 +31,8 @@ struct Undo {
     carried: Vec<(StepId, Given)>,
     /// Until when a call of the step, whose answer never came, may still act.
     uncertain_until: Option<Timestamp>,
+    /// What is recorded of the root of the step's scope.
+    root: Option<Arc<Record>>,
     /// The slice's records; only for undoing a delete, which has to look inputs up.
     records: BTreeMap<ResourceId, Arc<Record>>,
 }
@@ -59,7 +62,8 @@ impl Saga {
                     let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource);
                     let is_delete = plan.step(step).change.is_delete();
                     let records = if is_delete { self.records.clone() } else { BTreeMap::new() };
-                    let undo = Undo { step, given, carried, uncertain_until, records };
+                    let root = self.records.get(&plan.step(step).resource.scope()).cloned();
+                    let undo = Undo { step, given, carried, uncertain_until, root, records };
                     let caller = self.caller.clone();
                     under_way.push(async move { caller.undo(undo).await });
                 }
@@ -194,6 +198,7 @@ impl Caller {
                         };
                         made.insert(record.id.clone(), Arc::new(again));
                     }
+                    Err(Halt::Failed(error)) if self.has_made_nothing(&undo, &connection, &error).await => {}
                     Err(halt) => halted = Some(halt),
                 }
             }
@@ -244,6 +249,18 @@ impl Caller {
         }
         entries.append(&mut completed.entries);
         Ok((undo.step, Completed { entries, ..completed }))
+    }
+
+    /// Whether a create whose undoing is refused has made nothing, because somebody else's object is in its place: then that was
+    /// the reason why it failed.
+    async fn has_made_nothing(&self, undo: &Undo, connection: &Connection, refusal: &Error) -> bool {
+        let step = self.step(undo.step);
+        let was_made = matches!(step.change, Change::Create { .. })
+            && step.ownership == Ownership::Ours
+            && undo.given.prior.is_empty();
+        was_made
+            && refusal.kind() == ErrorKind::Conflict
+            && self.is_foreign(connection, step, undo.root.as_ref()).await.unwrap_or(false)
     }
 
     /// What has to be done to bring `record` back, or to take back what was made where nothing was.

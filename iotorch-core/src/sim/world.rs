@@ -292,7 +292,12 @@ impl State {
                 format!("cannot delete \"{id}\": \"{user}\" uses it"),
             ));
         }
-        self.remove(id);
+        if id.is_external_application() {
+            // It runs on, with all that others have in it.
+            self.objects.remove(id);
+        } else {
+            self.remove(id);
+        }
         Ok(Outputs::Removed { residue: Vec::new() })
     }
 
@@ -371,7 +376,9 @@ fn needed(work: &Work) -> Result<Vec<ResourceId>, String> {
     };
     match after {
         Spec::Device(device) => {
-            let profile = crate::model::PartName::new(&device.profile).map_err(|error| error.to_string())?;
+            // In an application that slices share, names are qualified; ids never are.
+            let name = device.profile.rsplit('.').next().unwrap_or_default();
+            let profile = crate::model::PartName::new(name).map_err(|error| error.to_string())?;
             Ok(vec![application.profile(&profile)])
         }
         _ => Ok(Vec::new()),

@@ -96,3 +96,14 @@ fn what_breaks_outside_of_the_runs_is_told_beside_them() {
             .with_source("greenhouse/desk/space/gw holds it");
     insta::assert_snapshot!(failure(&Failure::Apply(Box::new(broken)), Ink::Plain));
 }
+
+#[test]
+fn for_a_program_a_failure_is_a_line_of_json() {
+    let error = Error::new(ErrorKind::NotFound, "cannot find slice \"a\"").with_source("there is none");
+    assert_eq!(
+        line(&Failure::Error(error.with_help("iotorch get slices lists them"))),
+        r#"{"error":{"help":"iotorch get slices lists them","kind":"not-found","message":"cannot find slice \"a\": there is none"}}"#
+    );
+    let run = Failure::Apply(Box::new(failed(vec![run("greenhouse", RunState::RolledBack)])));
+    assert!(line(&run).starts_with(r#"{"error":{"kind":"timeout","#), "{}", line(&run));
+}
