@@ -94,7 +94,8 @@ const fn is_none(port: &u16) -> bool {
 /// How much is taken, so that nobody takes everything.
 #[derive(Debug, Clone, Copy, PartialEq, TypedBuilder)]
 pub struct Limits {
-    /// The most connections of each listener. Of those who are known, one can have a quarter.
+    /// The most connections of each listener. Of those who are known, one can have a quarter. Each is an open file of this
+    /// process, which many systems limit to 1,024 at first: the `iotorch` command raises that, other programs have to.
     #[builder(default = 1000)]
     pub connections: usize,
     /// The largest message in bytes, at least 1024. A gateway sends packs of up to 60 KiB to servers.
