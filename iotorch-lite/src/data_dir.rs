@@ -46,12 +46,15 @@ impl DataDir {
             };
             create().map_err(|error| Self::failed("create", &path, error))?;
         }
+        let file = path.clone();
         // Without the check, damage is found when it is met, which may be much later. It reads the file: 2 s for each GiB that the
         // system has in memory.
-        let opened = Database::builder().set_cache_size(CACHE).set_check_integrity_on_open(true).open(&path);
-        opened
-            .map_err(|error| unopened(&error).caused_by(error))
-            .and_then(|database| Store::start(database, setup))
+        let open = move || {
+            let opened =
+                Database::builder().set_cache_size(CACHE).set_check_integrity_on_open(true).open(&file);
+            opened.map_err(|error| unopened(&error).caused_by(error))
+        };
+        Store::start(open, setup)
             .map_err(|error| error.within(format!("cannot open store \"{}\"", path.display())))
     }
 

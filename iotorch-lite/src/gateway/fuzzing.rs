@@ -42,7 +42,7 @@ impl Gateway {
     pub async fn start(log: &Path, protocol: DeviceProtocol) -> Result<Self> {
         let limits = Limits::builder().rate(f64::INFINITY).packet(PACKET).build();
         let config = GatewayConfig::builder().data_dir(log).admin_token(Secret::new("unused")).limits(limits);
-        let store = Store::start(in_memory()?, state::setup)?;
+        let store = Store::start(in_memory, state::setup)?;
         let core = Arc::new(Core::new(&config.build(), store, Log::open(log)?));
         let gateway = Self { core, protocol };
         gateway.reset().await?;

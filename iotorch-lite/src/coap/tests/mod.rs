@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(super) async fn with(limits: &Limits) -> Arc<Self> {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let database = || Ok(Database::builder().create_with_backend(InMemoryBackend::new())?);
         let store = Arc::new(Store::start(database, tables).unwrap());
         store.write(objects).await.unwrap();
         let world = Self {
