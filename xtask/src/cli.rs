@@ -1,6 +1,10 @@
 //! The command line as it is typed.
 
-use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use iotorch_testbed::{Component, DEFAULT_NODES, Kind, Link, Module};
 
 use crate::dist::Machine;
 
@@ -25,7 +29,8 @@ while another clone uses the shared one. CARGO_BUILD_BUILD_DIR or CARGO_TARGET_D
         cargo xtask check                     what must hold before a change is merged\n  \
         cargo xtask bench plan --json         one benchmark, a JSON object a line\n  \
         cargo xtask schema                    bring docs/schema and docs/reference.md up to date\n  \
-        cargo xtask dist                      what is handed out, in target/dist"
+        cargo xtask dist                      what is handed out, in target/dist\n  \
+        cargo xtask testbed up k8s            two whole Kubernetes clusters on this machine"
 )]
 pub(crate) struct Cli {
     /// Build in this clone's own target folder instead of the one all clones share
@@ -83,6 +88,171 @@ pub(crate) enum Task {
         cargo xtask dist --target aarch64    one of them"
     )]
     Dist(DistOptions),
+
+    /// Run whole Kubernetes clusters on this machine, for tests and for trying iotorch
+    #[command(
+        subcommand,
+        after_help = "Takes root, and Go 1.26 or newer. Programs are built from pinned Go modules into \
+        $XDG_CACHE_HOME/iotorch/testbed, or ~/.cache/iotorch/testbed, once: the first time this takes many minutes. \
+        docs/testbed.md tells what is in the clusters.\n\nExamples:\n  \
+        cargo xtask testbed up k8s                       clusters edge-1 and cloud-1; prints the kubeconfig\n  \
+        eval \"$(cargo xtask testbed env)\"               kubectl, helm and helm3 with this kubeconfig\n  \
+        cargo xtask testbed status                       what runs\n  \
+        cargo xtask testbed logs edge-1 kubelet -f       follow a log\n  \
+        cargo xtask testbed load image.tar               load an image into all clusters\n  \
+        cargo xtask testbed down                         remove everything but the programs"
+    )]
+    Testbed(TestbedTask),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestbedTask {
+    /// Bring the clusters up, or make sure that they are, and print the path of their kubeconfig
+    #[command(
+        after_help = "A testbed that is up and whole is left as it is. Of one that is not, after a crash or a \
+        reboot, what is left is removed, and it is made anew.\n\nExamples:\n  \
+        cargo xtask testbed up k8s               two clusters, edge-1 and cloud-1, with a node each\n  \
+        cargo xtask testbed up sim --nodes 100   one control plane with simulated nodes"
+    )]
+    Up {
+        /// k8s: two whole clusters; sim: one control plane with simulated nodes
+        #[arg(value_name = "KIND", value_parser = parse::<Kind>)]
+        kind: Kind,
+
+        #[arg(long, value_name = "COUNT", help = format!("How many nodes the kind sim has [default: {DEFAULT_NODES}]"))]
+        nodes: Option<u32>,
+    },
+
+    /// Show components, nodes and images of the clusters that are up
+    Status,
+
+    /// Print lines for a shell that lead kubectl, helm (4) and helm3 to the clusters
+    #[command(
+        after_help = "Examples:\n  eval \"$(cargo xtask testbed env)\"\n  kubectl --context cloud-1 get pods -A"
+    )]
+    Env,
+
+    /// Show what components log
+    #[command(after_help = "Examples:\n  \
+        cargo xtask testbed logs                       the end of all logs\n  \
+        cargo xtask testbed logs cloud-1 api-server    of one component\n  \
+        cargo xtask testbed logs edge-1 --follow       go on with what is added")]
+    Logs {
+        /// Of this cluster only
+        cluster: Option<String>,
+
+        /// Of this component only, as `status` lists it
+        #[arg(value_parser = parse::<Component>)]
+        component: Option<Component>,
+
+        /// How many lines of each
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: u64,
+
+        /// Go on with what is added, until interrupted
+        #[arg(short, long)]
+        follow: bool,
+    },
+
+    /// Load images from archives as `docker save` writes them
+    Load {
+        /// The archives
+        #[arg(value_name = "TAR", required = true)]
+        archives: Vec<PathBuf>,
+
+        /// Into this cluster only
+        #[arg(long)]
+        cluster: Option<String>,
+    },
+
+    /// End a component at once, as by `kill -9`
+    #[command(after_help = "Examples:\n  \
+        cargo xtask testbed kill edge-1 api-server\n  cargo xtask testbed start edge-1 api-server")]
+    Kill {
+        /// The cluster
+        cluster: String,
+
+        /// The component, as `status` lists it
+        #[arg(value_parser = parse::<Component>)]
+        component: Component,
+    },
+
+    /// Start a component that was ended
+    Start {
+        /// The cluster
+        cluster: String,
+
+        /// The component, as `status` lists it
+        #[arg(value_parser = parse::<Component>)]
+        component: Component,
+    },
+
+    /// Have a link of a cluster lose every packet
+    #[command(after_help = "Examples:\n  \
+        cargo xtask testbed cut edge-1            between this machine and edge-1\n  \
+        cargo xtask testbed cut edge-1 direct     between edge-1 and cloud-1")]
+    Cut {
+        /// The cluster
+        cluster: String,
+
+        /// Which link
+        #[arg(value_enum, default_value_t = LinkName::Uplink)]
+        link: LinkName,
+    },
+
+    /// End what `cut` has done
+    Mend {
+        /// The cluster
+        cluster: String,
+
+        /// Which link
+        #[arg(value_enum, default_value_t = LinkName::Uplink)]
+        link: LinkName,
+    },
+
+    /// Only build programs, and print the folders they are in
+    #[command(after_help = "Modules: helm4, helm3, parts, etcd, coredns, kwok, kubernetes.\n\nExamples:\n  \
+        cargo xtask testbed build\n  cargo xtask testbed build helm4 helm3")]
+    Build {
+        /// These modules only
+        #[arg(value_name = "MODULE", value_parser = module)]
+        modules: Vec<Module>,
+    },
+
+    /// Remove every process, mount, namespace and file of the clusters
+    Down,
+}
+
+/// A link, as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LinkName {
+    /// Between the cluster and this machine
+    Uplink,
+    /// Between the cluster and the other one
+    Direct,
+}
+
+impl From<LinkName> for Link {
+    fn from(name: LinkName) -> Self {
+        match name {
+            LinkName::Uplink => Self::Uplink,
+            LinkName::Direct => Self::Direct,
+        }
+    }
+}
+
+fn parse<T: FromStr<Err = iotorch_testbed::Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| match error.help() {
+        Some(help) => format!("{error}; {help}"),
+        None => error.to_string(),
+    })
+}
+
+fn module(name: &str) -> Result<Module, String> {
+    Module::ALL
+        .into_iter()
+        .find(|module| module.name() == name)
+        .ok_or_else(|| "there is no such module".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod schema;
 mod systems;
 mod terminal;
 mod test;
+mod testbed;
 mod tools;
 mod workspace;
 
@@ -38,13 +39,14 @@ fn main() -> ExitCode {
 }
 
 fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
-    let build = BuildDir::choose(cli.here)?;
+    let build = || BuildDir::choose(cli.here);
     match &cli.task {
-        Task::Check => check::run(&build).map(|()| ExitCode::SUCCESS),
-        Task::Test(options) => test::run(&build, options),
-        Task::Bench(options) => bench::run(&build, options).map(|()| ExitCode::SUCCESS),
+        Task::Check => check::run(&build()?).map(|()| ExitCode::SUCCESS),
+        Task::Test(options) => test::run(&build()?, options),
+        Task::Bench(options) => bench::run(&build()?, options).map(|()| ExitCode::SUCCESS),
         Task::Dist(options) => dist::run(options).map(|()| ExitCode::SUCCESS),
-        Task::Schema { check: true } => schema::check(&build).map(|()| ExitCode::SUCCESS),
-        Task::Schema { check: false } => schema::generate(&build).map(|()| ExitCode::SUCCESS),
+        Task::Schema { check: true } => schema::check(&build()?).map(|()| ExitCode::SUCCESS),
+        Task::Schema { check: false } => schema::generate(&build()?).map(|()| ExitCode::SUCCESS),
+        Task::Testbed(task) => testbed::run(task).map(|()| ExitCode::SUCCESS),
     }
 }
