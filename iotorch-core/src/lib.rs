@@ -3,6 +3,7 @@
 //! Start with [`model`] (what a user writes), then [`plan`] (what has to be done) and [`Engine`] (which does it). A backend
 //! implements [`Driver`] and [`Domain`]; see [`domain`].
 
+pub mod chart;
 pub mod declared;
 pub mod domain;
 pub mod driver;
@@ -23,6 +24,7 @@ pub mod status;
 pub mod store;
 pub mod testing;
 
+pub use chart::ChartResolver;
 pub use domain::{Context, Domain, Health, Mark, Observed, Scope};
 pub use driver::{Claim, Driver, DriverInfo, Drivers, Issue, Serves, Target, Verdict};
 pub use engine::{Clock, Engine, EngineBuilder, Limits};

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 pub use crate::saga::{Clock, Limits};
 use crate::{
+    chart::ChartResolver,
     driver::Drivers,
     error::{Error, ErrorKind, Result},
     model::{Infrastructure, InfrastructureName, Slice, SliceName},
@@ -61,6 +62,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     drivers: Drivers,
     placer: Arc<dyn Placer>,
+    charts: Option<Arc<dyn ChartResolver>>,
     /// The slices that have a run under way in this process.
     at_work: Arc<Mutex<BTreeSet<SliceName>>>,
 }
@@ -77,6 +79,7 @@ pub struct EngineBuilder<S = (), C = ()> {
     secrets: C,
     drivers: Drivers,
     placer: Arc<dyn Placer>,
+    charts: Option<Arc<dyn ChartResolver>>,
     observers: Vec<Arc<dyn Observer>>,
     limits: Limits,
     clock: Option<Clock>,
@@ -91,14 +94,14 @@ impl<S, C> fmt::Debug for EngineBuilder<S, C> {
 impl<S, C> EngineBuilder<S, C> {
     /// Where records and journals are kept.
     pub fn store(self, store: Arc<dyn Store>) -> EngineBuilder<Arc<dyn Store>, C> {
-        let Self { secrets, drivers, placer, observers, limits, clock, .. } = self;
-        EngineBuilder { store, secrets, drivers, placer, observers, limits, clock }
+        let Self { secrets, drivers, placer, charts, observers, limits, clock, .. } = self;
+        EngineBuilder { store, secrets, drivers, placer, charts, observers, limits, clock }
     }
 
     /// Where secrets are kept.
     pub fn secrets(self, secrets: Arc<dyn SecretStore>) -> EngineBuilder<S, Arc<dyn SecretStore>> {
-        let Self { store, drivers, placer, observers, limits, clock, .. } = self;
-        EngineBuilder { store, secrets, drivers, placer, observers, limits, clock }
+        let Self { store, drivers, placer, charts, observers, limits, clock, .. } = self;
+        EngineBuilder { store, secrets, drivers, placer, charts, observers, limits, clock }
     }
 
     /// What can be managed.
@@ -112,6 +115,13 @@ impl<S, C> EngineBuilder<S, C> {
     #[must_use]
     pub fn placer(mut self, placer: Arc<dyn Placer>) -> Self {
         self.placer = placer;
+        self
+    }
+
+    /// How charts are found; without it they are left to drivers as documents have them.
+    #[must_use]
+    pub fn charts(mut self, charts: Arc<dyn ChartResolver>) -> Self {
+        self.charts = Some(charts);
         self
     }
 
@@ -154,6 +164,7 @@ impl EngineBuilder<Arc<dyn Store>, Arc<dyn SecretStore>> {
             shared: Arc::new(shared),
             drivers: self.drivers,
             placer: self.placer,
+            charts: self.charts,
             at_work: Arc::default(),
         }
     }
@@ -168,6 +179,7 @@ impl Engine {
             secrets: (),
             drivers: Drivers::default(),
             placer: Arc::new(FirstFit),
+            charts: None,
             observers: Vec::new(),
             limits: Limits::default(),
             clock: None,

@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use super::Engine;
 use crate::{
+    chart,
     error::{Error, ErrorKind, Result},
     model::{Infrastructure, InfrastructureName, Slice, SliceName},
     orchestrator::Intent,
@@ -22,6 +23,8 @@ type Targets = Vec<(SliceName, Option<Arc<Slice>>)>;
 
 impl Engine {
     pub(super) async fn make_plan(&self, intent: &Intent) -> Result<Plan> {
+        let pinned = self.pinned(intent).await?;
+        let intent = pinned.as_ref().unwrap_or(intent);
         let snapshot = self.shared.store.snapshot().await?;
         let targets = targets(intent, &snapshot)?;
         let infrastructures = merged(intent, &snapshot);
@@ -51,6 +54,17 @@ impl Engine {
             places: places(&infrastructures, &slices),
             slices,
         })
+    }
+
+    /// The intent with its charts pinned; none where there are none to pin.
+    async fn pinned(&self, intent: &Intent) -> Result<Option<Intent>> {
+        let Some(resolver) = self.charts.as_ref().filter(|_| intent.slices.iter().any(Slice::has_charts))
+        else {
+            return Ok(None);
+        };
+        let mut pinned = intent.clone();
+        chart::pin(&**resolver, &mut pinned.slices).await?;
+        Ok(Some(pinned))
     }
 
     /// What the drivers find wrong with slices, each with its place in the document; without looking at the world.

@@ -93,7 +93,11 @@ pub struct Chart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[builder(default, setter(strip_option, into))]
     pub digest: Option<String>,
-    /// Values over the chart's own.
+    /// YAML files with values over the chart's own, a later one over the earlier ones; read when the chart is resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[builder(default)]
+    pub values_files: Vec<String>,
+    /// Values over the chart's own, and over those of files.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     #[builder(default)]
     pub values: Settings,

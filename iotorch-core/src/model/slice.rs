@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use typed_builder::TypedBuilder;
 
 use super::{
-    CommunicationService, Device, Gateway, InfrastructureName, Network, Profile, Server, SliceName, TimeSpan,
+    Chart, CommunicationService, Device, Gateway, InfrastructureName, Network, PartName, Profile, Server,
+    SliceName, TimeSpan,
 };
 
 /// One IoT slice.
@@ -29,6 +30,27 @@ impl Slice {
         let placements = placements.chain(functions.map(|function| &function.placement));
         let named = placements.filter_map(|placement| placement.infrastructure.as_ref());
         named.chain(&places.edge).chain(&places.cloud).any(|name| name == infrastructure)
+    }
+
+    /// Whether a part of it has a chart.
+    pub(crate) fn has_charts(&self) -> bool {
+        let SliceSpec { gateways, servers, network, .. } = &self.spec;
+        let core = network.as_ref().and_then(|network| network.core.as_ref());
+        gateways.iter().any(|gateway| gateway.chart.is_some())
+            || servers.iter().any(|server| server.chart.is_some())
+            || core.is_some_and(|core| core.functions.iter().any(|function| function.chart.is_some()))
+    }
+
+    /// The charts of its parts, each with the part in words.
+    pub(crate) fn charts_mut(&mut self) -> impl Iterator<Item = (String, &mut Chart)> {
+        let SliceSpec { gateways, servers, network, .. } = &mut self.spec;
+        let core = network.as_mut().and_then(|network| network.core.as_mut());
+        let functions = core.into_iter().flat_map(|core| &mut core.functions);
+        let of = |sort: &str, name: &PartName| format!("{sort} \"{name}\"");
+        let gateways = gateways.iter_mut().map(move |it| (of("gateway", &it.name), &mut it.chart));
+        let servers = servers.iter_mut().map(move |it| (of("server", &it.name), &mut it.chart));
+        let functions = functions.map(move |it| (of("network function", &it.name), &mut it.chart));
+        gateways.chain(servers).chain(functions).filter_map(|(part, chart)| Some((part, chart.as_mut()?)))
     }
 }
 

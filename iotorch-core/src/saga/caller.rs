@@ -243,19 +243,30 @@ impl Caller {
             attempt += 1;
             let error = match self.verify(connection, steps, records).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable && self.waits_offline(begun) => error,
+                Err(error)
+                    if error.kind() == ErrorKind::NotReady
+                        && begun.elapsed() < self.shared.limits.ready_deadline =>
+                {
+                    error
+                }
                 verified => return verified.map_err(Halt::Failed),
             };
+            let is_away = error.kind() == ErrorKind::Unavailable;
             let reason = error.to_cause().root().to_owned();
             for step in steps {
                 let resource = self.step(*step).resource.clone();
                 self.shared
                     .tell(&self.run, Progress::StepRetried { resource, reason: reason.clone(), attempt });
             }
-            self.note_state(RunState::Waiting, Vec::new()).await.map_err(Halt::Failed)?;
-            if !self.sleep_until(Instant::now() + self.shared.limits.pause(attempt)).await {
-                return Err(Halt::Waiting);
+            if is_away {
+                self.note_state(RunState::Waiting, Vec::new()).await.map_err(Halt::Failed)?;
             }
-            self.note_state(RunState::Running, Vec::new()).await.map_err(Halt::Failed)?;
+            if !self.sleep_until(Instant::now() + self.shared.limits.pause(attempt)).await {
+                return Err(if is_away { Halt::Waiting } else { Halt::Stopped });
+            }
+            if is_away {
+                self.note_state(RunState::Running, Vec::new()).await.map_err(Halt::Failed)?;
+            }
         }
     }
 

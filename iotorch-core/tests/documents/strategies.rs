@@ -105,12 +105,16 @@ fn placement() -> impl Strategy<Value = Placement> {
 }
 
 fn chart() -> impl Strategy<Value = Chart> {
-    (text(), maybe(text()), maybe(text()), settings()).prop_map(|(source, version, digest, values)| Chart {
-        source,
-        version,
-        digest,
-        values,
-    })
+    let files = many::vec(text(), 0..3);
+    (text(), maybe(text()), maybe(text()), files, settings()).prop_map(
+        |(source, version, digest, values_files, values)| Chart {
+            source,
+            version,
+            digest,
+            values_files,
+            values,
+        },
+    )
 }
 
 fn external() -> impl Strategy<Value = External> {

@@ -146,7 +146,7 @@ impl Software {
     fn chart(&self, lite: bool) -> Option<Chart> {
         let digest = format!("sha256:{:02x}", self.chart);
         let source = "oci://charts/software".to_owned();
-        (!lite).then(|| Chart { source, version: None, digest: Some(digest), values: Settings::new() })
+        (!lite).then(|| Chart::builder().source(source).digest(digest).build())
     }
 
     fn settings(&self) -> Settings {
