@@ -1,6 +1,9 @@
 //! Whether documents can be done with the drivers of this command, each fault at its place in a file.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use iotorch_core::{
     Drivers, Engine, Error, Intent, Place,
@@ -10,34 +13,56 @@ use iotorch_core::{
     secret::MemorySecretStore,
     store::MemoryStore,
 };
+use iotorch_k8s::{HelmCharts, HelmPrograms, KubernetesDriver};
 use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
 use tempfile::TempDir;
 
 use crate::failure::{Result, cannot};
 
-/// The drivers of this command; the infrastructure `local` is on `host`.
-pub(crate) fn drivers(host: Arc<LocalHost>) -> Drivers {
-    Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver)
+/// How clusters are reached and worked on where documents say nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clusters {
+    /// The kubeconfig of clusters that name none.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The program `helm`.
+    pub(crate) helm: PathBuf,
+}
+
+/// The drivers of this command; the infrastructure `local` is on `host`, and what clusters need is kept in `folder`.
+pub(crate) fn drivers(
+    host: Arc<LocalHost>,
+    clusters: &Clusters,
+    charts: HelmCharts,
+    folder: &Path,
+) -> Drivers {
+    let kubernetes = KubernetesDriver::new(charts, HelmPrograms::new(&clusters.helm, folder));
+    let kubernetes = match &clusters.kubeconfig {
+        Some(kubeconfig) => kubernetes.with_kubeconfig(kubeconfig),
+        None => kubernetes,
+    };
+    Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver).with(kubernetes)
 }
 
 /// The drivers, with an infrastructure `local` that hosts nothing, in a directory that has to outlive them: the real one has its
 /// host already, which may be another process.
-fn unhosted() -> Result<(TempDir, Drivers), Error> {
+fn unhosted(clusters: &Clusters) -> Result<(TempDir, Drivers), Error> {
     let nowhere = tempfile::tempdir().map_err(|error| cannot("make a temporary directory", error))?;
-    let host = LocalHost::open(nowhere.path(), Arc::new(MemorySecretStore::default()))?;
-    Ok((nowhere, drivers(host)))
+    let host = LocalHost::open(nowhere.path().join("local"), Arc::new(MemorySecretStore::default()))?;
+    let charts = HelmCharts::new(nowhere.path().join("charts"))?;
+    let drivers = drivers(host, clusters, charts, nowhere.path());
+    Ok((nowhere, drivers))
 }
 
 /// What an infrastructure is as a place, seen from this process.
-pub(crate) fn place(infrastructure: &Infrastructure) -> Result<Arc<dyn Place>, Error> {
-    let (_nowhere, drivers) = unhosted()?;
+pub(crate) fn place(infrastructure: &Infrastructure, clusters: &Clusters) -> Result<Arc<dyn Place>, Error> {
+    let (_nowhere, drivers) = unhosted(clusters)?;
     drivers.find(&infrastructure.spec.driver)?.place(infrastructure)
 }
 
 /// Checks documents together with the infrastructures that are known already. Nothing is opened or asked: the process that holds
 /// the state may be another one.
 pub(crate) async fn check(documents: &Documents, known: Vec<Infrastructure>) -> Result<()> {
-    let (_nowhere, drivers) = unhosted()?;
+    let (_nowhere, drivers) = unhosted(&Clusters::default())?;
     let names = known.iter().map(|place| place.name.clone()).collect();
     documents.check(&drivers, &names)?;
 

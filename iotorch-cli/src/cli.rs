@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind as ClapError};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    check::Clusters,
     commands::{self, prototype},
     completion,
     environment::Environment,
@@ -102,6 +103,8 @@ pub(crate) struct Setting {
     pub(crate) can_ask: bool,
     /// The variables of the environment that secrets can be referred to by.
     pub(crate) variables: Vec<(String, String)>,
+    /// How clusters are reached and worked on where documents say nothing.
+    pub(crate) clusters: Clusters,
     state: Option<PathBuf>,
 }
 
@@ -170,13 +173,18 @@ fn setting(global: &Global, environment: &Environment) -> Setting {
         },
         can_ask: environment.can_ask,
         variables: environment.variables.clone(),
+        clusters: Clusters {
+            kubeconfig: environment.kubeconfig.clone(),
+            helm: environment.helm.clone().unwrap_or_else(|| "helm".into()),
+        },
         state: global.state.clone().or_else(|| environment.state_directory()),
     }
 }
 
 fn log(global: &Global, wanted: Option<&str>, ink: Ink) {
     let level = match global.verbose {
-        0 => wanted.unwrap_or("error"),
+        // What the client of clusters complains of comes back as an error.
+        0 => wanted.unwrap_or("error,kube_client=off"),
         1 => "iotorch=info,warn",
         _ => "iotorch=debug,info",
     };

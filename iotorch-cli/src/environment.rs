@@ -12,6 +12,10 @@ pub(crate) struct Environment {
     pub(crate) state: Option<PathBuf>,
     /// `XDG_STATE_HOME`, else `~/.local/state`: where state directories are.
     pub(crate) state_home: Option<PathBuf>,
+    /// The first file of `KUBECONFIG`, else `~/.kube/config` if it is there: the kubeconfig of clusters that name none.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// `IOTORCH_HELM`: the program `helm`.
+    pub(crate) helm: Option<PathBuf>,
     /// `IOTORCH_LOG`: what to log, in the words of `tracing_subscriber::EnvFilter`.
     pub(crate) log: Option<String>,
     /// Whether `NO_COLOR` asks for plain text (<https://no-color.org>).
@@ -37,12 +41,15 @@ impl Environment {
     pub(crate) fn read() -> Self {
         // An empty variable counts as unset, as the XDG base directory specification and NO_COLOR ask for.
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home = || set("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        let in_home = |path: &str| set("HOME").map(|home| PathBuf::from(home).join(path));
+        let kubeconfig = set("KUBECONFIG").and_then(|files| std::env::split_paths(&files).next());
         // A relative XDG_STATE_HOME is invalid and ignored (XDG base directory specification 0.8).
         let state_home = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         Self {
             state: set("IOTORCH_STATE").map(PathBuf::from),
-            state_home: state_home.or_else(home),
+            state_home: state_home.or_else(|| in_home(".local/state")),
+            kubeconfig: kubeconfig.or_else(|| in_home(".kube/config").filter(|path| path.exists())),
+            helm: set("IOTORCH_HELM").map(PathBuf::from),
             log: set("IOTORCH_LOG").and_then(|value| value.into_string().ok()),
             no_color: set("NO_COLOR").is_some(),
             variables: std::env::vars_os()

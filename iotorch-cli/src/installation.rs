@@ -17,11 +17,12 @@ use iotorch_core::{
     secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
     store::{self, RedbStore, Store},
 };
+use iotorch_k8s::HelmCharts;
 use iotorch_lite::LocalHost;
 use tokio::time::Instant;
 
 use crate::{
-    check::{check, drivers, place},
+    check::{Clusters, check, drivers, place},
     cli::Setting,
     events::Hub,
     failure::{Result, cannot},
@@ -42,6 +43,9 @@ const LOCAL: &str = "local";
 /// How long a process that holds the store and does not serve is waited for: it is starting or ending.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is kept for clusters, in the state directory: charts, and what helm needs.
+const CLUSTERS: &str = "clusters";
+
 /// The pause between two attempts to open the store.
 const ATTEMPTS: Duration = Duration::from_millis(25);
 
@@ -61,6 +65,7 @@ pub(crate) struct Session {
     orchestrator: Arc<dyn Orchestrator>,
     events: Hub,
     secrets: Arc<dyn SecretStore>,
+    clusters: Clusters,
     link: Link,
 }
 
@@ -127,10 +132,13 @@ impl Session {
         let secrets = secrets(setting, directory)?;
         let host = open_host(directory, &secrets).await?;
         let store: Arc<dyn Store> = Arc::new(store);
+        let folder = directory.join(CLUSTERS);
+        let charts = HelmCharts::new(folder.join("charts"))?;
         let engine = Engine::builder()
             .store(Arc::clone(&store))
             .secrets(Arc::clone(&secrets))
-            .drivers(drivers(Arc::clone(&host)))
+            .charts(Arc::new(charts.clone()))
+            .drivers(drivers(Arc::clone(&host), &setting.clusters, charts, &folder))
             .observer(Arc::new(events.clone()) as Arc<dyn Observer>)
             .build();
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
@@ -161,7 +169,8 @@ impl Session {
             }
         };
         let held = Held { server, host, archive, stays };
-        Ok(Self { orchestrator, events, secrets, link: Link::Held(Box::new(held)) })
+        let clusters = setting.clusters.clone();
+        Ok(Self { orchestrator, events, secrets, clusters, link: Link::Held(Box::new(held)) })
     }
 
     fn attached(
@@ -172,7 +181,8 @@ impl Session {
     ) -> Result<Self> {
         let remote = Arc::new(remote);
         let orchestrator: Arc<dyn Orchestrator> = Arc::<RemoteOrchestrator>::clone(&remote);
-        Ok(Self { orchestrator, events, secrets: secrets(setting, directory)?, link: Link::Remote(remote) })
+        let (secrets, clusters) = (secrets(setting, directory)?, setting.clusters.clone());
+        Ok(Self { orchestrator, events, secrets, clusters, link: Link::Remote(remote) })
     }
 
     /// Who does the work.
@@ -200,7 +210,7 @@ impl Session {
         let Endpoint::Service { infrastructure, .. } = to else { return Places::default().open(to).await };
         let known = self.orchestrator.infrastructures().await?;
         let known = known.iter().filter(|document| document.name == *infrastructure);
-        let found = known.map(|document| Ok((document.name.clone(), place(document)?)));
+        let found = known.map(|document| Ok((document.name.clone(), place(document, &self.clusters)?)));
         Places::new(found.collect::<Result<_, Error>>()?).open(to).await
     }
 

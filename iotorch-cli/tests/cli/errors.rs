@@ -14,7 +14,7 @@ fn what_cannot_be_done_is_said_with_the_way_out() {
             &[
                 ("iotorch k8scluster create --name pc --driver local", 4),
                 (
-                    "iotorch k8scluster create --name gke --ip=192.0.2.7 --k8scontext=gke --k8shelmport=44134",
+                    "iotorch k8scluster create --name gke --driver nomad --ip=192.0.2.7 --k8scontext=gke --k8shelmport=44134",
                     3,
                 ),
                 ("iotorch k8scluster create --name No_Name", 3),

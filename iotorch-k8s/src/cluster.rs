@@ -1,0 +1,112 @@
+//! One cluster, connected when it is first used.
+
+use std::{fmt, time::Duration};
+
+use iotorch_core::{Error, ErrorKind, Result, model::InfrastructureName};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use tokio::sync::OnceCell;
+
+use crate::{config::KubernetesConfig, error::kind_of};
+
+/// How long to wait for a connection where the configuration says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A cluster by the name of its infrastructure.
+pub(crate) struct Cluster {
+    pub(crate) name: InfrastructureName,
+    pub(crate) config: KubernetesConfig,
+    client: OnceCell<Client>,
+}
+
+impl Cluster {
+    pub(crate) const fn new(name: InfrastructureName, config: KubernetesConfig) -> Self {
+        Self { name, config, client: OnceCell::const_new() }
+    }
+
+    /// A cluster that somebody else has connected to.
+    pub(crate) fn connected(name: InfrastructureName, config: KubernetesConfig, client: Client) -> Self {
+        Self { name, config, client: OnceCell::new_with(Some(client)) }
+    }
+
+    /// The client. Files are read at its first use only, so that making a handle needs no I/O.
+    pub(crate) async fn client(&self) -> Result<&Client> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<Client> {
+        let mut config = self.client_config().await?;
+        config.connect_timeout =
+            Some(self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.duration()));
+        // Only core tries again.
+        config.default_retry = false;
+        if let Some(whom) = &self.config.impersonate {
+            config.auth_info.impersonate = Some(whom.user.clone());
+            config.auth_info.impersonate_groups =
+                Some(whom.groups.clone()).filter(|groups| !groups.is_empty());
+        }
+        Client::try_from(config).map_err(|error| self.failed(kind_of(&error), error.to_string()))
+    }
+
+    async fn client_config(&self) -> Result<Config> {
+        if self.config.in_cluster {
+            return Config::incluster().map_err(|error| self.failed(ErrorKind::Invalid, error.to_string()));
+        }
+        let kubeconfig = match &self.config.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let kubeconfig = kubeconfig.map_err(|error| self.unusable(&error, None))?;
+        let options =
+            KubeConfigOptions { context: self.config.context.clone(), ..KubeConfigOptions::default() };
+        let contexts = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        config.map_err(|error| self.unusable(&error, Some(contexts)))
+    }
+
+    /// Why a kubeconfig cannot be used.
+    fn unusable(&self, error: &KubeconfigError, contexts: Option<Vec<String>>) -> Error {
+        match (error, contexts) {
+            (KubeconfigError::LoadContext(context), Some(contexts)) => {
+                let why = format!("the kubeconfig has no context \"{context}\"");
+                let help = match contexts.as_slice() {
+                    [] => "it has none at all".to_owned(),
+                    contexts => format!("it has {}", quoted(contexts)),
+                };
+                self.failed(ErrorKind::Invalid, why).with_help(help)
+            }
+            (KubeconfigError::CurrentContextNotSet, Some(contexts)) => self
+                .failed(ErrorKind::Invalid, "the kubeconfig has no current context".to_owned())
+                .with_help(format!("set \"context\" to one of {}", quoted(&contexts))),
+            (error, _) => {
+                let mut why = error.to_string();
+                let mut inner = std::error::Error::source(error);
+                while let Some(source) = inner {
+                    why = format!("{why}: {source}");
+                    inner = source.source();
+                }
+                self.failed(ErrorKind::Invalid, why)
+            }
+        }
+    }
+
+    fn failed(&self, kind: ErrorKind, why: String) -> Error {
+        Error::new(kind, format!("cannot connect to infrastructure \"{}\"", self.name))
+            .with_source(Error::new(kind, why))
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! How a cluster is reached, and what of it slices use.
+
+use std::path::PathBuf;
+
+use iotorch_core::{
+    Error, ErrorKind, Result,
+    model::{Infrastructure, Settings, TimeSpan},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The `settings` of an infrastructure whose driver is `kubernetes`.
+///
+/// Without any, the cluster is that of the current context of the kubeconfig that `kubectl` would use. A proxy is set in the
+/// kubeconfig (`proxy-url`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct KubernetesConfig {
+    /// The kubeconfig; without it the files that `KUBECONFIG` names, else `~/.kube/config`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it; without it the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Use the cluster that this process runs in, by the service account of its pod, and no kubeconfig.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_cluster: bool,
+    /// Act as somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<Impersonation>,
+    /// How long to wait for a connection to the API server, 5 s if not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<TimeSpan>,
+    /// The host name or address at which node ports of the cluster are reached from elsewhere; without it the address of a node,
+    /// an external one before an internal one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_address: Option<String>,
+    /// Values of the charts that come with iotorch, for every gateway and server of the application `lite` on this cluster: where the
+    /// image is, the class of storage, resources.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub lite: Settings,
+    /// What pods in the slices' namespaces may do, by the Pod Security Standards; `baseline` if not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_security: Option<PodSecurity>,
+}
+
+/// Whom to act as (`--as` and `--as-group` of `kubectl`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Impersonation {
+    /// The user.
+    pub user: String,
+    /// The groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
+/// A level of the [Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PodSecurity {
+    /// Everything is allowed.
+    Privileged,
+    /// What is known to give more rights than a pod should have is refused.
+    #[default]
+    Baseline,
+    /// Only what follows the current practice of hardening is allowed.
+    Restricted,
+}
+
+impl PodSecurity {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+impl KubernetesConfig {
+    /// Reads the settings of an infrastructure.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for settings that are none of these, or that contradict each other.
+    pub fn of(infrastructure: &Infrastructure) -> Result<Self> {
+        let settings = serde_json::Value::Object(infrastructure.spec.settings.clone());
+        let invalid = |why: String| {
+            let what = format!("cannot use infrastructure \"{}\"", infrastructure.name);
+            Error::new(ErrorKind::Invalid, what).with_source(Error::new(ErrorKind::Invalid, why))
+        };
+        let config: Self = serde_json::from_value(settings).map_err(|error| invalid(error.to_string()))?;
+        if config.in_cluster && (config.kubeconfig.is_some() || config.context.is_some()) {
+            return Err(invalid("\"inCluster\" goes without \"kubeconfig\" and \"context\"".to_owned()));
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iotorch_core::model::{InfrastructureName, InfrastructureSpec, Tier};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(settings: Value) -> Result<KubernetesConfig> {
+        let Value::Object(settings) = settings else { unreachable!("settings are an object") };
+        let spec = InfrastructureSpec::builder()
+            .driver("kubernetes".parse().unwrap())
+            .tier(Tier::Edge)
+            .settings(settings)
+            .build();
+        KubernetesConfig::of(&Infrastructure { name: InfrastructureName::new("edge-1").unwrap(), spec })
+    }
+
+    #[test]
+    fn no_settings_are_the_current_context() {
+        assert_eq!(read(json!({})).unwrap(), KubernetesConfig::default());
+    }
+
+    #[test]
+    fn an_unknown_setting_and_a_contradiction_are_told() {
+        let cause = |settings| read(settings).unwrap_err().to_cause().to_string();
+        let unknown = cause(json!({ "contxt": "edge-1" }));
+        assert!(
+            unknown.starts_with("cannot use infrastructure \"edge-1\": unknown field `contxt`"),
+            "{unknown}"
+        );
+        let both = cause(json!({ "inCluster": true, "context": "edge-1" }));
+        assert!(both.ends_with("\"inCluster\" goes without \"kubeconfig\" and \"context\""), "{both}");
+    }
+}

@@ -1,0 +1,144 @@
+//! What was changed in the objects of a release since it was made: in those that pods and addresses depend on.
+//!
+//! Each field of a manifest has to be in the live object as it is there; what the cluster adds, such as defaults, is its own. Amounts
+//! are compared as amounts (`1000m` is `1`), lists of named items by name.
+
+use iotorch_helm::storage::StoredRelease;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::Value;
+
+use crate::{quantity, readiness::View};
+
+/// The first thing that is not as the release has it, in words.
+pub(crate) fn of_release(stored: &StoredRelease, view: &View) -> Option<String> {
+    let manifests = stored.manifests();
+    // Helm has read it before.
+    let documents = serde_saphyr::from_multiple::<Value>(manifests.as_yaml()).unwrap_or_default();
+    documents.iter().find_map(|wanted| {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let (kind, name) = (text(&wanted["kind"])?, text(&wanted["metadata"]["name"])?);
+        match view.object(&kind, &name)? {
+            None => Some(format!("{kind} \"{name}\" is gone")),
+            Some(live) => first(wanted, &live).map(|change| format!("{change} in {kind} \"{name}\"")),
+        }
+    })
+}
+
+/// The first field of `wanted` that is another one in `live`, in words.
+fn first(wanted: &Value, live: &Value) -> Option<String> {
+    let fields = wanted.as_object()?;
+    fields.iter().filter(|(name, _)| !is_of_the_cluster(name)).find_map(|(name, wanted)| {
+        let live = live.get(name).unwrap_or(&Value::Null);
+        differs(name, wanted, live)
+    })
+}
+
+/// What identifies an object, or is not its owner's to set.
+fn is_of_the_cluster(field: &str) -> bool {
+    ["apiVersion", "kind", "metadata", "status", "stringData"].contains(&field)
+}
+
+fn differs(path: &str, wanted: &Value, live: &Value) -> Option<String> {
+    match (wanted, live) {
+        // A manifest may leave a field empty; the cluster then leaves it out.
+        (wanted, Value::Null) if is_empty(wanted) => None,
+        (Value::Object(wanted), Value::Object(live)) => wanted.iter().find_map(|(name, wanted)| {
+            differs(&format!("{path}.{name}"), wanted, live.get(name).unwrap_or(&Value::Null))
+        }),
+        (Value::Array(wanted), Value::Array(live)) => list(path, wanted, live),
+        (wanted, live) if wanted == live || same_amount(wanted, live) => None,
+        (wanted, live) => Some(format!("{path} is {}, not {}", shown(live), shown(wanted))),
+    }
+}
+
+fn list(path: &str, wanted: &[Value], live: &[Value]) -> Option<String> {
+    let name = |item: &Value| item.get("name").and_then(Value::as_str).map(str::to_owned);
+    for (index, item) in wanted.iter().enumerate() {
+        let (at, found) = match name(item) {
+            Some(name_of) => {
+                let found = live.iter().find(|other| name(other).as_ref() == Some(&name_of));
+                (format!("{path}[{name_of}]"), found)
+            }
+            None => (format!("{path}[{index}]"), live.get(index)),
+        };
+        let difference = differs(&at, item, found.unwrap_or(&Value::Null));
+        if difference.is_some() {
+            return difference;
+        }
+    }
+    None
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(bool) => !bool,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty() || fields.values().all(is_empty),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+    }
+}
+
+/// Whether both are the same amount, written in two ways; also a number that is written as a text.
+fn same_amount(wanted: &Value, live: &Value) -> bool {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let read = |value: &Value| text(value).and_then(|text| quantity::amount(&Quantity(text)));
+    read(wanted).zip(read(live)).is_some_and(|(wanted, live)| wanted == live)
+}
+
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = match value {
+        Value::Null => return "not set".to_owned(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment(replicas: u32, cpu: &str) -> Value {
+        json!({ "kind": "Deployment", "metadata": { "name": "gw" }, "spec": { "replicas": replicas,
+            "template": { "spec": { "containers": [{ "name": "gw", "resources": { "requests": { "cpu": cpu } } }] } } } })
+    }
+
+    #[test]
+    fn what_the_cluster_adds_is_no_difference() {
+        let mut live = deployment(1, "1");
+        live["spec"]["strategy"] = json!({ "type": "RollingUpdate" });
+        live["spec"]["template"]["spec"]["containers"] = json!([
+            { "name": "sidecar", "image": "x" },
+            { "name": "gw", "imagePullPolicy": "Always", "resources": { "requests": { "cpu": "1" } } }
+        ]);
+        live["status"] = json!({ "replicas": 1 });
+        assert_eq!(first(&deployment(1, "1000m"), &live), None);
+    }
+
+    #[test]
+    fn what_somebody_has_changed_is_named() {
+        assert_eq!(first(&deployment(1, "1"), &deployment(3, "1")).unwrap(), "spec.replicas is 3, not 1");
+        assert_eq!(
+            first(&deployment(1, "1"), &deployment(1, "2")).unwrap(),
+            "spec.template.spec.containers[gw].resources.requests.cpu is \"2\", not \"1\""
+        );
+        let gone = json!({ "spec": { "replicas": 1 } });
+        let gone = first(&deployment(1, "1"), &gone).unwrap();
+        assert!(gone.starts_with("spec.template is not set, not {"), "{gone}");
+    }
+
+    #[test]
+    fn fields_that_are_left_empty_may_be_missing() {
+        let wanted =
+            json!({ "spec": { "replicas": 1, "paused": false, "nodeSelector": {}, "tolerations": [] } });
+        assert_eq!(first(&wanted, &json!({ "spec": { "replicas": 1 } })), None);
+    }
+}

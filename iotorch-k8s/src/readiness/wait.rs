@@ -1,0 +1,122 @@
+//! Waiting until a release works.
+
+use std::time::Duration;
+
+use iotorch_core::{Context, Error, ErrorKind, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, api::LogParams};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Floor, Log, Part, Readiness, Reason, View, since};
+use crate::error::failed;
+
+/// How long a reason has to last until it is told: pods go through several in their first moments.
+const SETTLED: Duration = Duration::from_millis(700);
+
+/// So long before its deadline a call tells why it did not get to an end, in place of being cut off.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How many lines of the log of a container that failed are told, and how long each may be.
+const LAST_LINES: i64 = 5;
+const LONGEST_LINE: usize = 200;
+
+/// Waits for the parts of a release.
+///
+/// # Errors
+/// [`ErrorKind::NotReady`] each time that there is another reason, so that the person sees it: the caller asks again at once;
+/// [`ErrorKind::Infeasible`] when waiting cannot help.
+pub(crate) async fn wait(
+    cx: &Context,
+    client: &Client,
+    namespace: &str,
+    release: &str,
+    parts: &[Part],
+    view: &View,
+) -> Result<()> {
+    view.listed().await?;
+    let floor = Floor::now(client, namespace, parts).await;
+    let floor = floor.map_err(|error| failed(format!("cannot look at release \"{release}\""), error))?;
+    let mut changes = view.changes();
+    loop {
+        let (reason, hopeless) = match since(&floor, parts, view) {
+            Readiness::Ready => return Ok(()),
+            Readiness::Waiting(reason) => (reason, false),
+            Readiness::Hopeless(reason) => (reason, true),
+        };
+        let note = view.note(release, &reason.text);
+        let given_up = hopeless.then(|| note.since + reason.patience.unwrap_or_default());
+        let now = Instant::now();
+        if given_up.is_some_and(|at| at <= now) {
+            let why = described(client, namespace, &reason).await;
+            return Err(Error::new(ErrorKind::Infeasible, "it cannot become ready").with_source(why));
+        }
+        let last = cx.deadline.checked_sub(FAREWELL).unwrap_or(now);
+        let told = (!note.is_told).then(|| note.since + SETTLED);
+        if cx.cancelled.is_cancelled() || last <= now || told.is_some_and(|at| at <= now) {
+            view.told(release);
+            let why = Error::new(ErrorKind::NotReady, reason.text);
+            return Err(Error::new(ErrorKind::NotReady, "it is not ready yet")
+                .with_retry_after(Duration::ZERO)
+                .with_source(why));
+        }
+        let next = [Some(last), told, given_up].into_iter().flatten().min().unwrap_or(last);
+        tokio::select! {
+            () = changes.next() => {}
+            () = sleep_until(next) => {}
+            () = cx.cancelled.cancelled() => {}
+        }
+    }
+}
+
+/// Waits until no pod and no claim of a volume with these labels is left.
+///
+/// # Errors
+/// [`ErrorKind::NotReady`] shortly before the deadline, and when the person asked to stop.
+pub(crate) async fn gone(cx: &Context, label: (&str, &str), view: &View) -> Result<()> {
+    view.listed().await?;
+    let mut changes = view.changes();
+    loop {
+        let left = view.labelled(label);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let last = cx.deadline.checked_sub(FAREWELL).unwrap_or_else(Instant::now);
+        if cx.cancelled.is_cancelled() || last <= Instant::now() {
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                format!("{} is still being removed", left.join(", ")),
+            ));
+        }
+        tokio::select! {
+            () = changes.next() => {}
+            () = sleep_until(last) => {}
+            () = cx.cancelled.cancelled() => {}
+        }
+    }
+}
+
+/// A reason with the last lines of the log that belongs to it.
+async fn described(client: &Client, namespace: &str, reason: &Reason) -> Error {
+    let error = Error::new(ErrorKind::Infeasible, reason.text.clone());
+    let Some(log) = &reason.log else { return error };
+    match last_lines(client, namespace, log).await {
+        Some(lines) => {
+            error.with_source(Error::new(ErrorKind::Infeasible, format!("its log ends with: {lines}")))
+        }
+        None => error,
+    }
+}
+
+/// None where there is none, or it cannot be had any more: the reason counts, and is known without.
+async fn last_lines(client: &Client, namespace: &str, log: &Log) -> Option<String> {
+    let params = LogParams {
+        container: Some(log.container.clone()),
+        previous: log.previous,
+        tail_lines: Some(LAST_LINES),
+        ..LogParams::default()
+    };
+    let text = Api::<Pod>::namespaced(client.clone(), namespace).logs(&log.pod, &params).await.ok()?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.map(|line| line.chars().take(LONGEST_LINE).collect()).collect();
+    (!lines.is_empty()).then(|| lines.join(" | "))
+}

@@ -1,0 +1,89 @@
+//! Releases as Helm keeps them, read from the cluster without asking Helm.
+
+use std::collections::BTreeMap;
+
+use iotorch_core::Result;
+use iotorch_helm::{
+    Release, ReleaseStatus,
+    storage::{DATA_KEY, OWNER, StoredRelease, Written},
+};
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+};
+
+use crate::error::{failed, of_helm};
+
+/// The newest revision of a release, and the Secret that holds it.
+#[derive(Debug)]
+pub(crate) struct Latest {
+    pub(crate) stored: StoredRelease,
+    secret: Secret,
+}
+
+fn api(client: &Client, namespace: &str) -> Api<Secret> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+/// The newest revision of a release.
+pub(crate) async fn latest(client: &Client, release: &Release) -> Result<Option<Latest>> {
+    let what = || format!("cannot read release {release}");
+    let (owner, helm) = OWNER;
+    let secrets = ListParams::default().labels(&format!("{owner}={helm},name={}", release.name));
+    let secrets = api(client, release.namespace.as_str())
+        .list(&secrets)
+        .await
+        .map_err(|error| failed(what(), error))?;
+    match newest(secrets.items).into_values().next() {
+        Some(secret) => read(secret).map(Some).map_err(|error| of_helm(what(), error)),
+        None => Ok(None),
+    }
+}
+
+/// The newest revisions of all releases in a namespace, by name. One that cannot be read is left out.
+pub(crate) async fn list(client: &Client, namespace: &str) -> kube::Result<BTreeMap<String, StoredRelease>> {
+    let (owner, helm) = OWNER;
+    let secrets =
+        api(client, namespace).list(&ListParams::default().labels(&format!("{owner}={helm}"))).await?;
+    let newest = newest(secrets.items).into_iter();
+    Ok(newest.filter_map(|(name, secret)| Some((name, read(secret).ok()?.stored))).collect())
+}
+
+fn newest(secrets: Vec<Secret>) -> BTreeMap<String, Secret> {
+    let mut newest: BTreeMap<String, (u32, Secret)> = BTreeMap::new();
+    for secret in secrets {
+        let label = |name: &str| secret.metadata.labels.as_ref()?.get(name).cloned();
+        let (Some(name), Some(version)) = (label("name"), label("version").and_then(|it| it.parse().ok()))
+        else {
+            continue;
+        };
+        if newest.get(&name).is_none_or(|(known, _)| *known < version) {
+            newest.insert(name, (version, secret));
+        }
+    }
+    newest.into_iter().map(|(name, (_, secret))| (name, secret)).collect()
+}
+
+fn read(secret: Secret) -> iotorch_helm::Result<Latest> {
+    let data = secret.data.as_ref().and_then(|data| data.get(DATA_KEY));
+    let stored = StoredRelease::decode(data.map_or(&[][..], |ByteString(bytes)| bytes))?;
+    Ok(Latest { stored, secret })
+}
+
+/// Marks an operation as failed that was broken off, so that Helm takes the release up again.
+pub(crate) async fn give_up(client: &Client, latest: Latest) -> Result<()> {
+    let Latest { stored, mut secret } = latest;
+    let release = stored.release().clone();
+    let stored = stored.with_status(ReleaseStatus::Failed, "broken off");
+    let labels = secret.metadata.labels.get_or_insert_default();
+    labels.remove("createdAt");
+    labels.extend(stored.labels(Written::Modified(Timestamp::now())));
+    secret.data = Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(stored.encode()))]));
+    // With the version that was read, so that whoever has changed it since goes first.
+    let put = api(client, release.namespace.as_str())
+        .replace(&stored.secret_name(), &PostParams::default(), &secret)
+        .await;
+    put.map(drop).map_err(|error| failed(format!("cannot take up release {release}"), error))
+}

@@ -1,0 +1,295 @@
+//! Spaces: the slice's namespace, with its quota, limits and network policy.
+
+use std::collections::BTreeMap;
+
+use iotorch_core::{
+    Context, Error, ErrorKind, Result,
+    model::Capacity,
+    resource::{Job, Outputs, Ownership, ResourceId, Space, SpaceOutputs, SpaceSpec},
+};
+use k8s_openapi::{
+    api::core::v1::{
+        LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
+    },
+    api::networking::v1::NetworkPolicy,
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    cluster::Cluster,
+    error::{failed, is_conflict, is_not_found},
+    mark::{self, ADOPTED, IOTORCH, MANAGED_BY, MARK, Owner, SPEC, annotation, labels},
+    place,
+    policy::{PodRanges, policy},
+    quantity,
+};
+
+/// The label by which Pod Security admission knows the level.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
+/// What a container gets that asks for nothing, where a quota demands that each asks for something.
+const DEFAULT_CPU: &str = "100m";
+const DEFAULT_MEMORY: &str = "128Mi";
+
+pub(crate) fn outputs(spec: &SpaceSpec) -> Outputs {
+    SpaceOutputs { namespace: spec.name.clone() }.into()
+}
+
+/// What a namespace was made from. One that was found bears no such thing.
+pub(crate) fn spec_of(namespace: &Namespace) -> SpaceSpec {
+    let recorded = annotation(&namespace.metadata, SPEC).and_then(|spec| serde_json::from_str(spec).ok());
+    let name = namespace.metadata.name.clone().unwrap_or_default();
+    recorded.unwrap_or_else(|| SpaceSpec { name, quota: Capacity::default() })
+}
+
+/// Brings a namespace to what a step wants.
+pub(crate) async fn apply(cluster: &Cluster, cx: &Context, job: &Job<Space>) -> Result<Outputs> {
+    let client = cluster.client().await?;
+    match (job.ownership, job.change.after()) {
+        (Ownership::Release, _) => {
+            let spec = job.change.after().or_else(|| job.change.before());
+            let Some(spec) = spec else { return Ok(Outputs::Removed { residue: Vec::new() }) };
+            release(client, cx, &job.id, spec).await
+        }
+        (_, Some(after)) => ensure(cluster, client, cx, &job.id, after, job.ownership).await,
+        (_, None) => match job.change.before() {
+            Some(before) => remove(client, cx, &job.id, &before.name).await,
+            None => Ok(Outputs::Removed { residue: Vec::new() }),
+        },
+    }
+}
+
+async fn ensure(
+    cluster: &Cluster,
+    client: &Client,
+    cx: &Context,
+    id: &ResourceId,
+    spec: &SpaceSpec,
+    ownership: Ownership,
+) -> Result<Outputs> {
+    let what = || format!("cannot set up namespace \"{}\"", spec.name);
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let found = namespaces.get_opt(&spec.name).await.map_err(|error| failed(what(), error))?;
+    let adopted = match &found {
+        None => None,
+        Some(found) if is_terminating(found) => {
+            return Err(Error::new(ErrorKind::NotReady, what()).with_source(Error::new(
+                ErrorKind::NotReady,
+                "a namespace of that name is still being removed",
+            )));
+        }
+        Some(found) => match (mark::owner(cx, id, &found.metadata), ownership) {
+            (Owner::Ours, _) => annotation(&found.metadata, ADOPTED).map(str::to_owned),
+            (Owner::Foreign(_), Ownership::Adopt) => Some(Before::of(&found.metadata).to_text()),
+            (Owner::Foreign(owner), _) => return Err(mark::taken(what(), "the namespace", &owner)),
+        },
+    };
+    let namespace =
+        namespace(cx, id, spec, adopted, cluster.config.pod_security.unwrap_or_default().as_str())?;
+    if found.is_none() {
+        // Made, not applied: somebody else may have been quicker.
+        match namespaces.create(&PostParams::default(), &namespace).await {
+            Ok(_) => {}
+            Err(error) if is_conflict(&error) => {
+                return Err(Error::new(ErrorKind::NotReady, what())
+                    .with_source(Error::new(ErrorKind::NotReady, "somebody else has just made it")));
+            }
+            Err(error) => return Err(failed(what(), error)),
+        }
+    } else {
+        put(&namespaces, &namespace).await.map_err(|error| failed(what(), error))?;
+    }
+    furnish(client, spec).await.map_err(|error| failed(what(), error))?;
+    Ok(outputs(spec))
+}
+
+fn namespace(
+    cx: &Context,
+    id: &ResourceId,
+    spec: &SpaceSpec,
+    adopted: Option<String>,
+    level: &str,
+) -> Result<Namespace> {
+    let text = serde_json::to_string(spec).map_err(|error| {
+        Error::new(ErrorKind::Unexpected, "cannot write down what a namespace is made from")
+            .with_source(error)
+    })?;
+    let mut annotations = vec![(MARK.to_owned(), cx.mark(id).to_string()), (SPEC.to_owned(), text)];
+    annotations.extend(adopted.map(|before| (ADOPTED.to_owned(), before)));
+    let mut labels = labels();
+    labels.insert(POD_SECURITY.to_owned(), level.to_owned());
+    Ok(Namespace {
+        metadata: ObjectMeta {
+            name: Some(spec.name.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations.into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    })
+}
+
+/// Puts quota, limits and policy into the namespace.
+async fn furnish(client: &Client, spec: &SpaceSpec) -> kube::Result<()> {
+    let within = ObjectMeta {
+        name: Some(IOTORCH.to_owned()),
+        namespace: Some(spec.name.clone()),
+        labels: Some(labels()),
+        ..ObjectMeta::default()
+    };
+    let quotas = Api::<ResourceQuota>::namespaced(client.clone(), &spec.name);
+    let limits = Api::<LimitRange>::namespaced(client.clone(), &spec.name);
+    let policies = Api::<NetworkPolicy>::namespaced(client.clone(), &spec.name);
+    let pods = PodRanges::of(&place::nodes(client).await?);
+    put(&policies, &policy(&spec.name, &pods)).await?;
+    if spec.quota.is_empty() {
+        gone(quotas.delete(IOTORCH, &DeleteParams::default()).await)?;
+        return gone(limits.delete(IOTORCH, &DeleteParams::default()).await);
+    }
+    let ask = [("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)];
+    let ask = ask.map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned())));
+    let item = LimitRangeItem {
+        type_: "Container".to_owned(),
+        default: Some(ask.clone().into()),
+        default_request: Some(ask.into()),
+        ..LimitRangeItem::default()
+    };
+    let limit = LimitRange { metadata: within.clone(), spec: Some(LimitRangeSpec { limits: vec![item] }) };
+    put(&limits, &limit).await?;
+    let quota = ResourceQuotaSpec { hard: Some(quantity::hard(&spec.quota)), ..ResourceQuotaSpec::default() };
+    put(&quotas, &ResourceQuota { metadata: within, spec: Some(quota), status: None }).await
+}
+
+/// Applies an object as it is here; what others have set in it stays.
+pub(crate) async fn put<K>(api: &Api<K>, object: &K) -> kube::Result<()>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let name = object.meta().name.clone().unwrap_or_default();
+    let params = PatchParams::apply(IOTORCH).force();
+    // Server-side apply wants to be told the type, which typed objects leave out.
+    let mut value = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+    value["apiVersion"] = json!(K::api_version(&()));
+    value["kind"] = json!(K::kind(&()));
+    api.patch(&name, &params, &Patch::Apply(value)).await.map(drop)
+}
+
+async fn remove(client: &Client, cx: &Context, id: &ResourceId, name: &str) -> Result<Outputs> {
+    let what = || format!("cannot remove namespace \"{name}\"");
+    let removed = Outputs::Removed { residue: Vec::new() };
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let Some(found) = namespaces.get_opt(name).await.map_err(|error| failed(what(), error))? else {
+        return Ok(removed);
+    };
+    if let Owner::Foreign(owner) = mark::owner(cx, id, &found.metadata) {
+        return Err(mark::taken(what(), "the namespace", &owner));
+    }
+    if !is_terminating(&found) {
+        // Of this very namespace, should another have come in its place.
+        let preconditions = Preconditions { uid: found.metadata.uid.clone(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        gone(namespaces.delete(name, &params).await).map_err(|error| failed(what(), error))?;
+    }
+    match namespaces.get_opt(name).await.map_err(|error| failed(what(), error))? {
+        None => Ok(removed),
+        Some(left) => Err(Error::new(ErrorKind::NotReady, what())
+            .with_source(Error::new(ErrorKind::NotReady, remains(&left)))),
+    }
+}
+
+/// Why a namespace is not gone yet, in the words of its conditions.
+fn remains(namespace: &Namespace) -> String {
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let remaining =
+        conditions.filter(|condition| condition.status == "True").filter_map(|it| it.message.clone());
+    let remaining: Vec<_> = remaining.collect();
+    match remaining.as_slice() {
+        [] => "its contents are being removed".to_owned(),
+        remaining => remaining.join("; "),
+    }
+}
+
+/// Takes our mark, and what was put in, from a namespace that was there before.
+async fn release(client: &Client, cx: &Context, id: &ResourceId, spec: &SpaceSpec) -> Result<Outputs> {
+    let what = || format!("cannot give back namespace \"{}\"", spec.name);
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let found = namespaces.get_opt(&spec.name).await.map_err(|error| failed(what(), error))?;
+    let Some(found) = found else { return Ok(outputs(spec)) };
+    if mark::owner(cx, id, &found.metadata) != Owner::Ours {
+        return Ok(outputs(spec));
+    }
+    let before = Before::read(&found.metadata);
+    let bare = Namespace {
+        metadata: ObjectMeta {
+            name: Some(spec.name.clone()),
+            labels: Some(before.labels),
+            annotations: Some(before.annotations.clone()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    let recorded = before.annotations.get(SPEC).and_then(|spec| serde_json::from_str(spec).ok());
+    let give_back = async {
+        match &recorded {
+            Some(recorded) => furnish(client, recorded).await?,
+            None => unfurnish(client, &spec.name).await?,
+        }
+        // An apply without fields that were applied before takes them away.
+        put(&namespaces, &bare).await
+    };
+    give_back.await.map_err(|error| failed(what(), error))?;
+    Ok(outputs(spec))
+}
+
+async fn unfurnish(client: &Client, namespace: &str) -> kube::Result<()> {
+    let delete = DeleteParams::default();
+    gone(Api::<NetworkPolicy>::namespaced(client.clone(), namespace).delete(IOTORCH, &delete).await)?;
+    gone(Api::<ResourceQuota>::namespaced(client.clone(), namespace).delete(IOTORCH, &delete).await)?;
+    gone(Api::<LimitRange>::namespaced(client.clone(), namespace).delete(IOTORCH, &delete).await)
+}
+
+/// What a namespace bore, before it was adopted, under the names that are set here.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Before {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let pick = |from: &Option<BTreeMap<String, String>>, names: [&str; 2]| {
+            let all = from.iter().flatten().filter(|(name, _)| names.contains(&name.as_str()));
+            all.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        Self {
+            labels: pick(&metadata.labels, [MANAGED_BY, POD_SECURITY]),
+            annotations: pick(&metadata.annotations, [MARK, SPEC]),
+        }
+    }
+
+    fn read(metadata: &ObjectMeta) -> Self {
+        annotation(metadata, ADOPTED).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    fn to_text(&self) -> String {
+        json!(self).to_string()
+    }
+}
+
+/// Removing what is not there succeeds.
+pub(crate) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
+    match removed {
+        Err(error) if !is_not_found(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn is_terminating(namespace: &Namespace) -> bool {
+    namespace.metadata.deletion_timestamp.is_some()
+}
