@@ -1,9 +1,6 @@
 //! Whether documents can be done with the drivers of this command, each fault at its place in a file.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use iotorch_core::{
     Drivers, Engine, Error, Intent, Place,
@@ -13,34 +10,23 @@ use iotorch_core::{
     secret::MemorySecretStore,
     store::MemoryStore,
 };
-use iotorch_k8s::{HelmCharts, HelmPrograms, KubernetesDriver};
 use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
 use tempfile::TempDir;
 
-use crate::failure::{Result, cannot};
+use crate::{
+    clusters::{Charts, Clusters},
+    failure::{Result, cannot},
+};
 
-/// How clusters are reached and worked on where documents say nothing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Clusters {
-    /// The kubeconfig of clusters that name none.
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The program `helm`.
-    pub(crate) helm: PathBuf,
-}
-
-/// The drivers of this command; the infrastructure `local` is on `host`, and what clusters need is kept in `folder`.
+/// The drivers of this command, and what finds charts; the infrastructure `local` is on `host`, and what clusters need is kept in
+/// `folder`.
 pub(crate) fn drivers(
     host: Arc<LocalHost>,
     clusters: &Clusters,
-    charts: HelmCharts,
     folder: &Path,
-) -> Drivers {
-    let kubernetes = KubernetesDriver::new(charts, HelmPrograms::new(&clusters.helm, folder));
-    let kubernetes = match &clusters.kubeconfig {
-        Some(kubeconfig) => kubernetes.with_kubeconfig(kubeconfig),
-        None => kubernetes,
-    };
-    Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver).with(kubernetes)
+) -> Result<(Drivers, Charts), Error> {
+    let drivers = Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver);
+    clusters.join(drivers, folder)
 }
 
 /// The drivers, with an infrastructure `local` that hosts nothing, in a directory that has to outlive them: the real one has its
@@ -48,8 +34,7 @@ pub(crate) fn drivers(
 fn unhosted(clusters: &Clusters) -> Result<(TempDir, Drivers), Error> {
     let nowhere = tempfile::tempdir().map_err(|error| cannot("make a temporary directory", error))?;
     let host = LocalHost::open(nowhere.path().join("local"), Arc::new(MemorySecretStore::default()))?;
-    let charts = HelmCharts::new(nowhere.path().join("charts"))?;
-    let drivers = drivers(host, clusters, charts, nowhere.path());
+    let (drivers, _) = drivers(host, clusters, &nowhere.path().join("clusters"))?;
     Ok((nowhere, drivers))
 }
 

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind as ClapError};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    check::Clusters,
+    clusters::Clusters,
     commands::{self, prototype},
     completion,
     environment::Environment,

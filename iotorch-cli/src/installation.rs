@@ -17,13 +17,13 @@ use iotorch_core::{
     secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
     store::{self, RedbStore, Store},
 };
-use iotorch_k8s::HelmCharts;
 use iotorch_lite::LocalHost;
 use tokio::time::Instant;
 
 use crate::{
-    check::{Clusters, check, drivers, place},
+    check::{check, drivers, place},
     cli::Setting,
+    clusters::Clusters,
     events::Hub,
     failure::{Result, cannot},
     remote::{Attachment, RemoteOrchestrator},
@@ -132,15 +132,17 @@ impl Session {
         let secrets = secrets(setting, directory)?;
         let host = open_host(directory, &secrets).await?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let folder = directory.join(CLUSTERS);
-        let charts = HelmCharts::new(folder.join("charts"))?;
+        let (drivers, charts) = drivers(Arc::clone(&host), &setting.clusters, &directory.join(CLUSTERS))?;
         let engine = Engine::builder()
             .store(Arc::clone(&store))
             .secrets(Arc::clone(&secrets))
-            .charts(Arc::new(charts.clone()))
-            .drivers(drivers(Arc::clone(&host), &setting.clusters, charts, &folder))
-            .observer(Arc::new(events.clone()) as Arc<dyn Observer>)
-            .build();
+            .drivers(drivers)
+            .observer(Arc::new(events.clone()) as Arc<dyn Observer>);
+        let engine = match charts {
+            Some(charts) => engine.charts(charts),
+            None => engine,
+        };
+        let engine = engine.build();
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
         let archive: Arc<dyn Archive> = Arc::new(StoreArchive(store));
         let (hosts, stays) = (purpose != Purpose::Look, purpose == Purpose::Host);

@@ -5,6 +5,7 @@
 
 mod check;
 mod cli;
+mod clusters;
 mod commands;
 mod completion;
 mod dashboard;

@@ -50,23 +50,20 @@ impl Place for KubernetesPlace {
     }
 
     async fn open(&self, to: &Endpoint) -> Result<Route> {
-        let Endpoint::Service { infrastructure, namespace, name, port } = to else {
-            return match to {
-                Endpoint::Net(address) => Ok(Route::direct(address.clone())),
-                Endpoint::Service { .. } => unreachable!("it was matched above"),
-            };
-        };
-        if *infrastructure != self.cluster.name {
-            let what = format!("cannot open a route to {to}");
-            let why = format!("this is infrastructure \"{}\"", self.cluster.name);
-            return Err(
-                Error::new(ErrorKind::NotFound, what).with_source(Error::new(ErrorKind::NotFound, why))
-            );
+        match to {
+            Endpoint::Net(address) => Ok(Route::direct(address.clone())),
+            Endpoint::Service { infrastructure, .. } if *infrastructure != self.cluster.name => {
+                let why = format!("this is infrastructure \"{}\"", self.cluster.name);
+                Err(Error::new(ErrorKind::NotFound, format!("cannot open a route to {to}"))
+                    .with_source(Error::new(ErrorKind::NotFound, why)))
+            }
+            Endpoint::Service { namespace, name, port, .. } => {
+                let target =
+                    Target { namespace: namespace.clone(), service: name.clone(), port: port.clone() };
+                let (address, guard) = forward::open(self.cluster.client().await?, target).await?;
+                Ok(Route::guarded(address, guard))
+            }
         }
-        let client = self.cluster.client().await?;
-        let target = Target { namespace: namespace.clone(), service: name.clone(), port: port.clone() };
-        let (address, guard) = forward::open(client, target).await?;
-        Ok(Route::guarded(address, guard))
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) use self::machine::Machine;
 
 /// The crate that makes the program, which has the name of the project.
 const CRATE: &str = "iotorch-cli";
+
+/// How its features are chosen: with the driver of clusters it does not fit its limit.
+const FEATURES: [&str; 1] = ["--no-default-features"];
 const PROGRAM: &str = "iotorch";
 
 /// Builds, tries and packs the program for each machine.

@@ -43,6 +43,7 @@ impl Crates {
     pub(super) fn of(package: &str, machine: Machine) -> Result<Self, Failure> {
         let tree = CommandLine::new("cargo")
             .args(["tree", "--locked", "--package", package, "--edges", "normal"])
+            .args(super::FEATURES)
             .args(["--target", machine.triple(), "--prefix", "depth", "--format", "{p}\t{l}\t{r}\t"])
             .output()?;
         let metadata = CommandLine::new("cargo")

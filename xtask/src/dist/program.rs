@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::terminal;
 use crate::workspace;
 
-use super::{CRATE, Machine, PROGRAM, read};
+use super::{CRATE, FEATURES, Machine, PROGRAM, read};
 
 /// Where cargo builds: not in `target`, where it calls a folder of its own `dist`, after the profile.
 const BUILD: &str = "target/dist-build";
@@ -36,6 +36,7 @@ pub(super) fn build(machine: Machine) -> Result<PathBuf, Failure> {
         .without_env("RUSTFLAGS")
         .without_env("CARGO_ENCODED_RUSTFLAGS")
         .args(["build", "--locked", "--profile", "dist", "--package", CRATE, "--target", triple])
+        .args(FEATURES)
         .args(["--message-format", "json-render-diagnostics", "--target-dir", BUILD])
         .args(["--config", &format!("target.{triple}.linker=\"rust-lld\"")])
         .args(["--config", &format!("target.{triple}.rustflags=[{}]", plain_paths()?)])
