@@ -149,7 +149,10 @@ impl Here<'_> {
             }
             latest => latest.map(|latest| latest.stored),
         };
-        let stored = match self.submit(after, stored, chart, values).await {
+        // Another content can have the same version.
+        let same_chart =
+            record.as_ref().is_some_and(|record| record.coming.is_none() && record.spec.chart == after.chart);
+        let stored = match self.submit(after, stored, chart, values, same_chart).await {
             Ok(stored) => stored,
             Err(error) => {
                 // Helm has refused it before it did anything.
@@ -228,11 +231,13 @@ impl Here<'_> {
         stored: Option<StoredRelease>,
         chart: ResolvedChart,
         values: Values,
+        same_chart: bool,
     ) -> Result<StoredRelease> {
         let engine = self.domain.engine().await?;
         let failed = |error| of_helm(self.what("start", after.role), error);
         let is_same = |stored: &StoredRelease| {
-            stored.status() == ReleaseStatus::Deployed
+            same_chart
+                && stored.status() == ReleaseStatus::Deployed
                 && stored.values() == values
                 && (&stored.revision().chart.name, &stored.revision().chart.version)
                     == (&chart.name, &chart.version)
