@@ -37,11 +37,6 @@ impl Clusters {
 
     /// There is no driver of clusters.
     #[cfg(not(feature = "kubernetes"))]
-    #[allow(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "it is called as the one that has something to do"
-    )]
     pub(crate) fn join(&self, drivers: Drivers, _: &Path) -> Result<(Drivers, Charts), Error> {
         Ok((drivers, None))
     }

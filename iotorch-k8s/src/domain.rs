@@ -28,9 +28,6 @@ use crate::{
     workload::{self, Here},
 };
 
-/// The setting under which the specification of a workload that was changed outside differs from the one it was made from.
-pub(crate) const DRIFT: &str = "changedOutside";
-
 /// One cluster.
 pub(crate) struct KubernetesDomain {
     cluster: Arc<Cluster>,
@@ -193,7 +190,11 @@ async fn look(here: &Here<'_>, record: Option<&Found>, stored: Option<&StoredRel
     let outputs = here.outputs(stored).await.map_err(|error| failed(what(), error))?;
     let spec = match drift {
         Some(drift) => WorkloadSpec {
-            settings: spec.settings.into_iter().chain([(DRIFT.to_owned(), Value::from(drift))]).collect(),
+            settings: spec
+                .settings
+                .into_iter()
+                .chain([(drift::SETTING.to_owned(), Value::from(drift))])
+                .collect(),
             ..spec
         },
         None => spec,

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::{quantity, readiness::View};
 
+/// The setting under which the specification of a workload that was changed outside differs from the one it was made from.
+pub(crate) const SETTING: &str = "changedOutside";
+
 /// The first thing that is not as the release has it, in words.
 pub(crate) fn of_release(stored: &StoredRelease, view: &View) -> Option<String> {
     let manifests = stored.manifests();

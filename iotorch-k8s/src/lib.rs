@@ -35,6 +35,7 @@ mod endpoints;
 mod error;
 mod forward;
 mod mark;
+mod objects;
 mod place;
 mod policy;
 mod quantity;

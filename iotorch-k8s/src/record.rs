@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::failed,
     mark::{self, IOTORCH, MANAGED_BY, MARK, Owner, labels},
-    space::{gone, put},
+    objects::{gone, put},
 };
 
 const KEY: &str = "workload";

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{failed, is_conflict},
     mark::{MANAGED_BY, annotation, labels},
-    space::gone,
+    objects::gone,
 };
 
 /// The annotation with the reference that a Secret holds the value of: names of Secrets allow less than references.

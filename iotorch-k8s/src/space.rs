@@ -16,15 +16,16 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, PostParams, Preconditions},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     cluster::Cluster,
-    error::{failed, is_conflict, is_not_found},
+    error::{failed, is_conflict},
     mark::{self, ADOPTED, IOTORCH, MANAGED_BY, MARK, Owner, SPEC, annotation, labels},
+    objects::{gone, put},
     place,
     policy::{PodRanges, policy},
     quantity,
@@ -166,20 +167,6 @@ async fn furnish(client: &Client, spec: &SpaceSpec) -> kube::Result<()> {
     put(&quotas, &ResourceQuota { metadata: within, spec: Some(quota), status: None }).await
 }
 
-/// Applies an object as it is here; what others have set in it stays.
-pub(crate) async fn put<K>(api: &Api<K>, object: &K) -> kube::Result<()>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
-{
-    let name = object.meta().name.clone().unwrap_or_default();
-    let params = PatchParams::apply(IOTORCH).force();
-    // Server-side apply wants to be told the type, which typed objects leave out.
-    let mut value = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
-    value["apiVersion"] = json!(K::api_version(&()));
-    value["kind"] = json!(K::kind(&()));
-    api.patch(&name, &params, &Patch::Apply(value)).await.map(drop)
-}
-
 async fn remove(client: &Client, cx: &Context, id: &ResourceId, name: &str) -> Result<Outputs> {
     let what = || format!("cannot remove namespace \"{name}\"");
     let removed = Outputs::Removed { residue: Vec::new() };
@@ -279,14 +266,6 @@ impl Before {
 
     fn to_text(&self) -> String {
         json!(self).to_string()
-    }
-}
-
-/// Removing what is not there succeeds.
-pub(crate) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
-    match removed {
-        Err(error) if !is_not_found(&error) => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -26,15 +26,16 @@ use serde_json::json;
 
 use crate::{
     charts::merge,
-    domain::{DRIFT, KubernetesDomain},
+    domain::KubernetesDomain,
+    drift,
     endpoints::{self, Surroundings},
     error::{failed, of_helm},
     mark::{self, Owner, labels},
+    objects::{gone, put},
     place,
     readiness::{self, Part, Readiness},
     record::{self, Adopted, Found, Record},
     releases,
-    space::{gone, put},
 };
 
 /// The label that charts give all objects of a release.
@@ -86,7 +87,7 @@ impl Here<'_> {
             (_, Some(after)) => {
                 // To undo the mending of what somebody has changed is to leave it mended.
                 let mut after = after.clone();
-                after.settings.remove(DRIFT);
+                after.settings.remove(drift::SETTING);
                 self.ensure(&after, noted, job.ownership).await
             }
             (_, None) => {

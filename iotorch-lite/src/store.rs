@@ -357,7 +357,7 @@ mod tests {
         assert!(store.write(insert("c")).await.is_err());
         disk.fill(false);
         while store.write(insert("d")).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
         }
         let rows = |txn: &ReadTransaction| {
             let rows = txn.open_table(ROWS)?;

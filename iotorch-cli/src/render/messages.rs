@@ -84,10 +84,7 @@ pub(crate) fn last_readings(last: &[Message], now: Timestamp) -> String {
 
 /// The moment of a SenML time, in seconds since the Unix epoch; none for one that no calendar has.
 pub(crate) fn moment(time: f64) -> Option<Timestamp> {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "microseconds are as fine as a reading needs, and it saturates"
-    )]
+    // Microseconds are as fine as a reading needs, and it saturates.
     Timestamp::from_microsecond((time * 1e6) as i64).ok()
 }
 

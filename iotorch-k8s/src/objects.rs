@@ -1,0 +1,32 @@
+//! Objects of the API server, put in place and taken away again and again.
+
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{error::is_not_found, mark::IOTORCH};
+
+/// Applies an object as it is here; what others have set in it stays.
+pub(crate) async fn put<K>(api: &Api<K>, object: &K) -> kube::Result<()>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let name = object.meta().name.clone().unwrap_or_default();
+    let params = PatchParams::apply(IOTORCH).force();
+    // Server-side apply wants to be told the type, which typed objects leave out.
+    let mut value = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+    value["apiVersion"] = json!(K::api_version(&()));
+    value["kind"] = json!(K::kind(&()));
+    api.patch(&name, &params, &Patch::Apply(value)).await.map(drop)
+}
+
+/// Removing what is not there succeeds.
+pub(crate) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
+    match removed {
+        Err(error) if !is_not_found(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
