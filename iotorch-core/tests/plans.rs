@@ -11,7 +11,12 @@ mod lab;
 
 use std::fmt::Write;
 
-use iotorch_core::{Orchestrator, plan::Plan};
+use iotorch_core::{
+    Orchestrator,
+    model::{Capacity, Quota},
+    plan::Plan,
+    resource::Spec,
+};
 use lab::{Lab, corpus, in_virtual_time};
 
 /// Every step on a line with its reason, what it comes after, and what it is made from.
@@ -63,4 +68,20 @@ fn a_plan_survives_being_saved() {
     let plan = plan_of(corpus::across_clusters());
     let saved = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&saved).unwrap(), plan);
+}
+
+#[test]
+fn a_space_has_the_quota_of_the_tier_that_it_is_on() {
+    let mut slice = corpus::across_clusters();
+    let edge = Capacity { memory: Some("512Mi".parse().unwrap()), ..Capacity::default() };
+    slice.spec.quota = Quota { edge, cloud: Capacity::default() };
+    let plan = plan_of(slice);
+    let steps = plan.slices[0].numbered();
+    let quotas: Vec<_> = steps
+        .filter_map(|(_, step)| match step.change.after().map(AsRef::as_ref) {
+            Some(Spec::Space(space)) => Some((step.resource.place().to_owned(), space.quota)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(quotas, [("cloud-1".to_owned(), Capacity::default()), ("edge-1".to_owned(), edge)]);
 }

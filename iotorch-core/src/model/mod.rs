@@ -41,7 +41,7 @@ pub use placement::{Near, Placement};
 pub use problem::{Problem, Problems, Source};
 pub use quantity::{Bandwidth, ByteSize, Cpu, Distance, MessageRate, Percent, TimeSpan};
 pub use service::{CommunicationService, ServiceType};
-pub use slice::{FailurePolicy, Offline, OnOffline, Places, Slice, SliceSpec};
+pub use slice::{FailurePolicy, Offline, OnOffline, Places, Quota, Slice, SliceSpec};
 pub use suggest::nearest;
 
 /// Values that the model passes on without reading them: chart values, driver settings.

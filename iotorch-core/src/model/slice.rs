@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use typed_builder::TypedBuilder;
 
 use super::{
-    Chart, CommunicationService, Device, Gateway, InfrastructureName, Network, PartName, Profile, Server,
-    SliceName, TimeSpan,
+    Capacity, Chart, CommunicationService, Device, Gateway, InfrastructureName, Network, PartName, Profile,
+    Server, SliceName, Tier, TimeSpan,
 };
 
 /// One IoT slice.
@@ -75,6 +75,10 @@ pub struct SliceSpec {
     #[serde(default, skip_serializing_if = "Places::is_empty")]
     #[builder(default)]
     pub places: Places,
+    /// The most that it takes of each of its places.
+    #[serde(default, skip_serializing_if = "Quota::is_empty")]
+    #[builder(default)]
+    pub quota: Quota,
     /// Its gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[builder(default)]
@@ -113,6 +117,36 @@ pub struct Places {
 impl Places {
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// The most that a slice takes of each infrastructure, by the tier of the infrastructure; what goes past it is refused there.
+///
+/// Clusters keep to it (driver `kubernetes`); the driver `local` has no quotas, and a plan says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "quota of a slice")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quota {
+    /// Of each infrastructure of the tier `edge`.
+    #[serde(default, skip_serializing_if = "Capacity::is_empty")]
+    pub edge: Capacity,
+    /// Of each infrastructure of the tier `cloud`.
+    #[serde(default, skip_serializing_if = "Capacity::is_empty")]
+    pub cloud: Capacity,
+}
+
+impl Quota {
+    /// That of an infrastructure.
+    #[must_use]
+    pub const fn of(&self, tier: Tier) -> Capacity {
+        match tier {
+            Tier::Edge => self.edge,
+            Tier::Cloud => self.cloud,
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.edge.is_empty() && self.cloud.is_empty()
     }
 }
 

@@ -146,13 +146,12 @@ impl Expansion<'_> {
 
     /// The space on the place of `part`, and the id of its workload in it.
     fn workload(&mut self, part: &PartName, spec: WorkloadSpec, origin: &str) -> Result<ResourceId> {
-        let (name, driver) = {
-            let place = self.place(part)?;
-            (place.name.clone(), place.spec.driver.clone())
-        };
-        let space = ResourceId::space(&self.slice.name, &name);
-        let own = SpaceSpec { name: self.slice.name.to_string(), quota: crate::model::Capacity::default() };
-        self.add(space.clone(), &driver, own, Vec::new(), origin);
+        let place = self.place(part)?;
+        let driver = place.spec.driver.clone();
+        let space = ResourceId::space(&self.slice.name, &place.name);
+        let quota = self.slice.spec.quota.of(place.spec.tier);
+        let own = SpaceSpec { name: self.slice.name.to_string(), quota };
+        self.add(space.clone(), &driver, own, Vec::new(), "/spec");
         let id = space.workload(part);
         let uses = self.segments_of(part);
         self.add(id.clone(), &driver, spec, uses, origin);

@@ -326,7 +326,7 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
         ));
         (
             name(),
-            (policy, offline, service, places()),
+            (policy, offline, service, places(), (capacity(), capacity())),
             each_gateway.collect::<Vec<_>>(),
             each_server.collect::<Vec<_>>(),
             each_profile.collect::<Vec<_>>(),
@@ -334,13 +334,14 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
             maybe(network(all, functions)),
         )
             .prop_map(|(name, head, gateways, servers, profiles, devices, network)| {
-                let (on_failure, offline, service, places) = head;
+                let (on_failure, offline, service, places, (edge, cloud)) = head;
                 let name = name.parse().unwrap();
                 let spec = SliceSpec {
                     service,
                     on_failure,
                     offline,
                     places,
+                    quota: Quota { edge, cloud },
                     gateways,
                     servers,
                     profiles,
