@@ -1,7 +1,7 @@
 //! The clusters themselves, brought up for real.
 //!
-//! A testbed that is up already is used, and left up; otherwise one is brought up, and taken down at the end. The tests run
-//! one after another, as some stop what others need.
+//! A testbed that is up already is used, and left up, unless `IOTORCH_TESTBED_IS_OURS` says that it is there for tests only;
+//! otherwise one is brought up, and taken down at the end. The tests run one after another, as some stop what others need.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
 
-    let was_up = Testbed::open().is_ok();
+    let is_somebody_elses = Testbed::open().is_ok() && !is_ours();
     // They take minutes, and root: somebody has to ask for them.
     let absent = (!is_required("kubernetes")).then_some("not asked for by IOTORCH_REQUIRE=kubernetes");
     let trial = |name: &str, reason: Option<&'static str>, test: fn()| {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     };
     let with = |name, test| trial(name, absent, test);
     // Others would take away what somebody uses.
-    let in_use = was_up.then_some("a testbed was up before");
+    let in_use = is_somebody_elses.then_some("a testbed was up before");
     let without = |name, test| trial(name, absent.or(in_use), test);
     let trials = vec![
         with("pods_of_an_image_built_here_run_in_both_clusters", built_image),
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         without("simulated_nodes_run_pods", simulated),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if !was_up && Testbed::open().is_ok() {
+    if !is_somebody_elses && Testbed::open().is_ok() {
         Testbed::down(&tell).unwrap();
     }
     conclusion.exit_code()
@@ -63,6 +63,12 @@ fn main() -> ExitCode {
 fn is_required(system: &str) -> bool {
     let required = env::var("IOTORCH_REQUIRE").unwrap_or_default();
     required.split(',').any(|word| ["all", system].contains(&word.trim()))
+}
+
+/// Whether a testbed that is up was brought up for tests, which may take it down.
+#[allow(clippy::disallowed_methods, reason = "a test is told by the environment what it may take down")]
+fn is_ours() -> bool {
+    env::var_os("IOTORCH_TESTBED_IS_OURS").is_some_and(|value| !value.is_empty())
 }
 
 #[allow(clippy::print_stderr, reason = "a test that takes minutes tells what it is at")]

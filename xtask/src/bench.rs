@@ -2,8 +2,6 @@
 
 mod measurement;
 
-use std::io::{self, Write};
-
 use crate::build_dir::BuildDir;
 use crate::cli::BenchOptions;
 use crate::command_line::CommandLine;
@@ -24,7 +22,7 @@ pub(crate) fn run(build: &BuildDir, options: &BenchOptions) -> Result<(), Failur
         let command = build.cargo("bench").args(["--locked", "--package", CRATE, "--bench", name]);
         measure(name, command, |line, measurement| {
             if options.json {
-                print(line)?;
+                terminal::print(line)?;
             }
             measurements.push(measurement);
             Ok(())
@@ -32,7 +30,7 @@ pub(crate) fn run(build: &BuildDir, options: &BenchOptions) -> Result<(), Failur
     });
     // Also when a later benchmark failed: what was measured is worth minutes.
     if !options.json && !measurements.is_empty() {
-        print(&table(&measurements))?;
+        terminal::print(&table(&measurements))?;
         let missed = measurements.iter().filter(|measurement| measurement.misses_its_goal()).count();
         terminal::note(&format!("{} measured, {missed} missed their goal", measurements.len()));
     }
@@ -77,14 +75,6 @@ fn measure(
         take(line, measurement)
     })?;
     if succeeded { Ok(()) } else { Err(Failure::new(format!("the benchmark \"{name}\" failed"))) }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let line_end = if text.ends_with('\n') { "" } else { "\n" };
-    write!(stdout, "{text}{line_end}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::new("cannot write to standard output").with_source(error))
 }
 
 #[cfg(test)]

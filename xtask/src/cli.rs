@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use iotorch_testbed::{Component, DEFAULT_NODES, Kind, Link, Module};
 
-use crate::dist::Machine;
+use crate::machine::Machine;
 
 const ABOUT: &str = "\
 Everything a developer of iotorch does.
@@ -30,7 +30,8 @@ while another clone uses the shared one. CARGO_BUILD_BUILD_DIR or CARGO_TARGET_D
         cargo xtask bench plan --json         one benchmark, a JSON object a line\n  \
         cargo xtask schema                    bring docs/schema and docs/reference.md up to date\n  \
         cargo xtask dist                      what is handed out, in target/dist\n  \
-        cargo xtask testbed up k8s            two whole Kubernetes clusters on this machine"
+        cargo xtask testbed up k8s            two whole Kubernetes clusters on this machine\n  \
+        cargo xtask image --load              the image of gateways and servers, loaded into them"
 )]
 pub(crate) struct Cli {
     /// Build in this clone's own target folder instead of the one all clones share
@@ -88,6 +89,15 @@ pub(crate) enum Task {
         cargo xtask dist --target aarch64    one of them"
     )]
     Dist(DistOptions),
+
+    /// Build the container image of this clone's gateways and servers, and print the archive it is in
+    #[command(
+        after_help = "The image is called iotorch:dev and holds the static program. The archive is as `docker save` writes \
+        it, for `docker load`, `ctr images import` and `cargo xtask testbed load`.\n\nExamples:\n  \
+        cargo xtask image --load              build it, and load it into the clusters of the testbed\n  \
+        cargo xtask image --target aarch64    for another machine"
+    )]
+    Image(ImageOptions),
 
     /// Run whole Kubernetes clusters on this machine, for tests and for trying iotorch
     #[command(
@@ -282,6 +292,17 @@ pub(crate) struct DistOptions {
     /// Only for this machine (may be repeated)
     #[arg(long = "target", value_name = "MACHINE")]
     pub(crate) targets: Vec<Machine>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageOptions {
+    /// For this machine [default: this one]
+    #[arg(long, value_name = "MACHINE")]
+    pub(crate) target: Option<Machine>,
+
+    /// Load it into the clusters of the testbed that is up
+    #[arg(long)]
+    pub(crate) load: bool,
 }
 
 #[cfg(test)]

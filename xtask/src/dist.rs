@@ -1,8 +1,9 @@
 //! `dist`: what is handed out: for each machine a static program, in an archive with all that belongs to it.
 //!
 //! ```text
-//! target/dist/iotorch-VERSION-x86_64-linux.tar.gz     the program, licences, manual, completions, documentation
-//!             iotorch-VERSION-x86_64-linux.cdx.json   what it was built from
+//! target/dist/iotorch-VERSION-x86_64-linux.tar.gz         the program, licences, manual, completions, documentation
+//!             iotorch-VERSION-x86_64-linux.image.tar.gz   a container image of the program
+//!             iotorch-VERSION-x86_64-linux.cdx.json       what they were built from
 //!             …-aarch64-linux…
 //!             SHA256SUMS
 //! ```
@@ -12,8 +13,6 @@
 mod archive;
 mod crates;
 mod licences;
-mod machine;
-mod program;
 mod sbom;
 mod sums;
 mod trial;
@@ -28,25 +27,30 @@ use crate::cli::DistOptions;
 use crate::command_line::CommandLine;
 use crate::environment;
 use crate::failure::Failure;
+use crate::image;
+use crate::machine::Machine;
+use crate::program::{self, CRATE, PROGRAM};
 use crate::systems;
 use crate::terminal;
 use crate::workspace;
 
 use self::crates::Crates;
-pub(crate) use self::machine::Machine;
 
-/// The crate that makes the program, which has the name of the project.
-const CRATE: &str = "iotorch-cli";
+/// Where cargo builds: not in `target`, where it calls a folder of its own `dist`, after the profile, and not in the folder that
+/// clones share, as of a release it must be clear what it was built from.
+const BUILD: &str = "target/dist-build";
 
-/// How its features are chosen: with the driver of clusters it does not fit its limit.
-const FEATURES: [&str; 1] = ["--no-default-features"];
-const PROGRAM: &str = "iotorch";
+/// What a program may take: it is copied to boards, and over their links.
+const LIMIT_BYTES: u64 = 25_000_000;
+
+/// What images are called, as the values of the charts of gateways and servers do.
+const IMAGE: &str = "ghcr.io/iotorch/iotorch";
 
 /// Builds, tries and packs the program for each machine.
 pub(crate) fn run(options: &DistOptions) -> Result<(), Failure> {
     let machines: &[Machine] =
         if options.targets.is_empty() { &[Machine::X86_64, Machine::Aarch64] } else { &options.targets };
-    let systems: Vec<_> = machines.iter().flat_map(Machine::systems).collect();
+    let systems: Vec<_> = machines.iter().copied().flat_map(Machine::systems).collect();
     systems::require(&systems)?;
     let version = version()?;
     let date = date()?;
@@ -59,7 +63,7 @@ pub(crate) fn run(options: &DistOptions) -> Result<(), Failure> {
     }
     sums::write_sums(&folder, &files)?;
     for file in &files {
-        terminal::note(&format!("{:>12}  {}", program::megabytes(size(file)?), file.display()));
+        terminal::note(&format!("{:>12}  {}", megabytes(size(file)?), file.display()));
     }
     Ok(())
 }
@@ -74,18 +78,42 @@ struct Release<'a> {
 
 impl Release<'_> {
     fn make(&self) -> Result<Vec<PathBuf>, Failure> {
-        let program = program::build(self.machine)?;
+        let cargo = CommandLine::new("cargo").args(["build", "--target-dir", BUILD]);
+        let program = program::build(cargo, self.machine, "dist")?;
+        keep_to_limit(size(&program)?)?;
         trial::of(self.machine, &program, self.version)?;
         let crates = Crates::of(CRATE, self.machine)?;
         let bill = self.folder.join(format!("{}.cdx.json", self.name()));
         write(&bill, sbom::bill(PROGRAM, &crates, self.date)?.as_bytes())?;
-        Ok(vec![archive::pack(self, &program, &crates)?, bill])
+        Ok(vec![archive::pack(self, &program, &crates)?, self.image(&program)?, bill])
+    }
+
+    /// The container image, as `docker load` and `ctr images import` take it.
+    fn image(&self, program: &Path) -> Result<PathBuf, Failure> {
+        let reference = format!("{IMAGE}:{}", self.version);
+        let archive = self.folder.join(format!("{}.image.tar", self.name()));
+        image::of(self.machine, program, &reference)?.save(&archive)?;
+        CommandLine::new("gzip").args(["--no-name", "--best"]).arg(&archive).run()?;
+        Ok(archive.with_added_extension("gz"))
     }
 
     /// The name that its files begin with.
     fn name(&self) -> String {
         format!("{PROGRAM}-{}-{}-linux", self.version, self.machine.name())
     }
+}
+
+fn keep_to_limit(bytes: u64) -> Result<(), Failure> {
+    terminal::note(&format!("the program has {}", megabytes(bytes)));
+    if bytes <= LIMIT_BYTES {
+        return Ok(());
+    }
+    let (size, limit) = (megabytes(bytes), megabytes(LIMIT_BYTES));
+    Err(Failure::new(format!("cannot hand out a program of {size}: the limit is {limit}")))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
 fn version() -> Result<String, Failure> {
@@ -138,4 +166,16 @@ fn size(file: &Path) -> Result<u64, Failure> {
     metadata
         .map(|metadata| metadata.len())
         .map_err(|error| Failure::new(format!("cannot read \"{}\"", file.display())).with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_past_the_limit_is_refused() {
+        assert!(keep_to_limit(25_000_000).is_ok());
+        let failure = keep_to_limit(26_140_000).unwrap_err();
+        assert_eq!(failure.to_string(), "cannot hand out a program of 26.1 MB: the limit is 25.0 MB");
+    }
 }

@@ -12,11 +12,14 @@ pub(crate) fn required_systems() -> Option<String> {
     env::var("IOTORCH_REQUIRE").ok()
 }
 
+/// Whether the caller has set a variable to something.
+pub(crate) fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
 /// Whether the caller chose a folder for cargo's output; it then is not ours to choose.
 pub(crate) fn has_build_folder() -> bool {
-    ["CARGO_BUILD_BUILD_DIR", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
-        .into_iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["CARGO_BUILD_BUILD_DIR", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"].into_iter().any(is_set)
 }
 
 /// This project's part of the user's cache folder (XDG Base Directory Specification 0.8: relative paths are ignored).

@@ -11,6 +11,9 @@ mod command_line;
 mod dist;
 mod environment;
 mod failure;
+mod image;
+mod machine;
+mod program;
 mod schema;
 mod systems;
 mod terminal;
@@ -45,6 +48,10 @@ fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
         Task::Test(options) => test::run(&build()?, options),
         Task::Bench(options) => bench::run(&build()?, options).map(|()| ExitCode::SUCCESS),
         Task::Dist(options) => dist::run(options).map(|()| ExitCode::SUCCESS),
+        Task::Image(options) => {
+            let archive = image::run(&build()?, options)?;
+            terminal::print(&archive.display().to_string()).map(|()| ExitCode::SUCCESS)
+        }
         Task::Schema { check: true } => schema::check(&build()?).map(|()| ExitCode::SUCCESS),
         Task::Schema { check: false } => schema::generate(&build()?).map(|()| ExitCode::SUCCESS),
         Task::Testbed(task) => testbed::run(task).map(|()| ExitCode::SUCCESS),

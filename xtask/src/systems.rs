@@ -15,24 +15,45 @@ pub(crate) struct System {
     pub(crate) debian_packages: &'static [&'static str],
 }
 
-/// The real systems that tests run against.
+/// What a person does who wants tests without one of the systems.
+pub(crate) const HOW_TO_DO_WITHOUT: &str = "set IOTORCH_REQUIRE to the systems that must be there, separated by commas (empty: \
+    none), to have the tests of others ignored";
+
+/// The real systems that Debian packages bring.
 const SYSTEMS: &[System] = &[
     System { name: "mosquitto", program: "mosquitto_pub", debian_packages: &["mosquitto-clients"] },
     System { name: "libcoap", program: "coap-client-openssl", debian_packages: &["libcoap3-bin"] },
 ];
 
-/// Installs what is missing and gives the value of `IOTORCH_REQUIRE` under which tests fail, not skip, when a system is
-/// absent: the caller's own value, otherwise every system known here.
+/// Names of real systems that tests run against, with commas; `all` names every one.
+#[derive(Clone, Debug)]
+pub(crate) struct Required(String);
+
+impl Required {
+    /// The caller's own choice (`IOTORCH_REQUIRE`), otherwise every system.
+    pub(crate) fn choose() -> Self {
+        Self(environment::required_systems().unwrap_or_else(|| "all".to_owned()))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.split(',').any(|word| ["all", name].contains(&word.trim()))
+    }
+
+    /// The value of `IOTORCH_REQUIRE` under which tests fail, not skip, when a system is absent.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Installs what is missing of the systems that Debian packages bring.
 ///
 /// # Errors
 ///
 /// A system that must be there is absent and cannot be installed.
-pub(crate) fn provide() -> Result<String, Failure> {
-    let required = environment::required_systems()
-        .unwrap_or_else(|| SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>().join(","));
+pub(crate) fn provide(required: &Required) -> Result<(), Failure> {
     let missing = install_missing(SYSTEMS)?;
     let (needed, optional): (Vec<_>, Vec<_>) =
-        missing.into_iter().partition(|system| is_named(&required, system.name));
+        missing.into_iter().partition(|system| required.has(system.name));
     for system in optional {
         terminal::warning(&format!(
             "\"{}\" is absent, so its tests are ignored; the Debian package \"{}\" brings it",
@@ -41,13 +62,9 @@ pub(crate) fn provide() -> Result<String, Failure> {
         ));
     }
     if needed.is_empty() {
-        return Ok(required);
+        return Ok(());
     }
-    Err(cannot_find(&needed).with_help(format!(
-        "{}, or set IOTORCH_REQUIRE to the systems that must be there, separated by commas (empty: none), to have the \
-         tests of others ignored",
-        how_to_install(&needed)
-    )))
+    Err(cannot_find(&needed).with_help(format!("{}, or {HOW_TO_DO_WITHOUT}", how_to_install(&needed))))
 }
 
 /// Installs what is missing of systems that must be there.
@@ -72,10 +89,6 @@ fn install_missing(systems: &[System]) -> Result<Vec<&System>, Failure> {
 
 fn absent(systems: &[System]) -> Vec<&System> {
     systems.iter().filter(|system| environment::find_program(system.program).is_none()).collect()
-}
-
-fn is_named(required: &str, name: &str) -> bool {
-    required.split(',').any(|word| ["all", name].contains(&word.trim()))
 }
 
 fn can_install() -> bool {
@@ -116,10 +129,11 @@ mod tests {
 
     #[test]
     fn a_required_system_is_found_by_its_whole_name_or_by_all() {
-        assert!(is_named("kubernetes, mosquitto", "mosquitto"));
-        assert!(is_named("all", "mosquitto"));
-        assert!(!is_named("mosquitto2", "mosquitto"));
-        assert!(!is_named("", "mosquitto"));
+        let has = |names: &str| Required(names.to_owned()).has("mosquitto");
+        assert!(has("kubernetes, mosquitto"));
+        assert!(has("all"));
+        assert!(!has("mosquitto2"));
+        assert!(!has(""));
     }
 
     #[test]

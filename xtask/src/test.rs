@@ -1,5 +1,6 @@
 //! `test`: runs the tests and ends with one line that counts them.
 
+mod clusters;
 mod tally;
 
 use std::io::{self, Write};
@@ -8,19 +9,25 @@ use std::process::ExitCode;
 use crate::build_dir::BuildDir;
 use crate::cli::TestOptions;
 use crate::failure::Failure;
-use crate::systems;
+use crate::systems::{self, Required};
 use crate::terminal;
 
+use self::clusters::Clusters;
 use self::tally::Tally;
 
 pub(crate) fn run(build: &BuildDir, options: &TestOptions) -> Result<ExitCode, Failure> {
-    let required = systems::provide()?;
+    let required = Required::choose();
+    systems::provide(&required)?;
+    let clusters = Clusters::provide(build, &required, &options.packages)?;
     // Every test program runs even if one fails, so that the count covers them all.
     let mut command = build
         .cargo("test")
-        .env("IOTORCH_REQUIRE", required)
+        .env("IOTORCH_REQUIRE", required.as_str())
         .args(["--all-features", "--no-fail-fast"])
         .args(options.packages.iter().flat_map(|package| ["--package", package]));
+    for (name, value) in clusters.variables() {
+        command = command.env(name, value);
+    }
     if options.packages.is_empty() {
         command = command.arg("--workspace");
     }
@@ -33,8 +40,9 @@ pub(crate) fn run(build: &BuildDir, options: &TestOptions) -> Result<ExitCode, F
     let succeeded = command.stream(|line| {
         tally.read(line);
         stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(not_written)
-    })?;
-    let summary = tally.finish(succeeded);
+    });
+    clusters.down()?;
+    let summary = tally.finish(succeeded?);
     for problem in &summary.problems {
         terminal::warning(problem);
     }

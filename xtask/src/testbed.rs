@@ -3,7 +3,6 @@
 mod status;
 
 use std::error::Error;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use iotorch_testbed::{ADDRESSES, Cluster, Component, Module, REQUIREMENTS, Testbed};
@@ -17,12 +16,12 @@ use crate::terminal;
 pub(crate) fn run(task: &TestbedTask) -> Result<(), Failure> {
     match task {
         TestbedTask::Up { kind, nodes } => {
-            systems::require(&systems())?;
+            systems::require(&requirements())?;
             let testbed = Testbed::up_with(*kind, *nodes, &terminal::note)?;
-            print(&format!("{}\n", testbed.kubeconfig().display()))
+            terminal::print(&testbed.kubeconfig().display().to_string())
         }
-        TestbedTask::Status => print(&status::of(&Testbed::open()?)),
-        TestbedTask::Env => print(&environment(&Testbed::open()?)),
+        TestbedTask::Status => terminal::print(&status::of(&Testbed::open()?)),
+        TestbedTask::Env => terminal::print(&environment(&Testbed::open()?)),
         TestbedTask::Logs { cluster, component, lines, follow } => {
             logs(&Testbed::open()?, cluster.as_deref(), *component, *lines, *follow)
         }
@@ -46,7 +45,8 @@ pub(crate) fn run(task: &TestbedTask) -> Result<(), Failure> {
     }
 }
 
-fn systems() -> Vec<System> {
+/// What has to be on this machine to bring clusters up.
+pub(crate) fn requirements() -> Vec<System> {
     let system = |requirement: &iotorch_testbed::Requirement| System {
         name: requirement.debian_packages.first().copied().unwrap_or(requirement.program),
         program: requirement.program,
@@ -58,7 +58,7 @@ fn systems() -> Vec<System> {
 fn build(modules: &[Module]) -> Result<(), Failure> {
     let modules = if modules.is_empty() { &Module::ALL } else { modules };
     for module in modules {
-        print(&format!("{}\n", module.build(&terminal::note)?.display()))?;
+        terminal::print(&module.build(&terminal::note)?.display().to_string())?;
     }
     Ok(())
 }
@@ -108,14 +108,6 @@ fn logs(
         tail = tail.arg("--follow=name");
     }
     tail.args(files).run()
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .map_err(|error| Failure::new("cannot write to standard output").with_source(error))
 }
 
 impl From<iotorch_testbed::Error> for Failure {

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::program::PROGRAM;
 use crate::workspace;
 
 use super::crates::Crates;
-use super::{Machine, PROGRAM, Release, licences, write};
+use super::{Release, licences, write};
 
 /// What is taken from the source tree as it is: the README, and what it leads users of the program to.
 const FILES: [&str; 6] =

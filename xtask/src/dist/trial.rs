@@ -10,10 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
+use crate::machine::Machine;
 use crate::terminal;
 
 use super::archive::run;
-use super::{Machine, read};
+use super::read;
 
 /// The documents of the trial, and one of their slices.
 const DOCUMENTS: &str = "examples/slices";

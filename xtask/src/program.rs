@@ -1,5 +1,6 @@
-//! The program: built, and looked at.
+//! The static program `iotorch`, built for a machine.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -7,44 +8,51 @@ use serde_json::Value;
 use crate::command_line::CommandLine;
 use crate::environment;
 use crate::failure::Failure;
-use crate::terminal;
+use crate::machine::Machine;
 use crate::workspace;
 
-use super::{CRATE, FEATURES, Machine, PROGRAM, read};
+/// The crate that makes the program, which has the name of the project.
+pub(crate) const CRATE: &str = "iotorch-cli";
+pub(crate) const PROGRAM: &str = "iotorch";
 
-/// Where cargo builds: not in `target`, where it calls a folder of its own `dist`, after the profile.
-const BUILD: &str = "target/dist-build";
-
-/// What a program may take: it is copied to boards, and over their links.
-const LIMIT_BYTES: u64 = 25_000_000;
+/// How its features are chosen: with the driver of clusters it does not fit the limit of what is handed out.
+pub(crate) const FEATURES: [&str; 1] = ["--no-default-features"];
 
 /// The segment of a program that names its dynamic linker (ELF-64 object file format 1.5, table 16).
 const PT_INTERP: u32 = 3;
 
-/// Builds the program for a machine, and gives its path.
-pub(super) fn build(machine: Machine) -> Result<PathBuf, Failure> {
+/// Builds the program for a machine by a `cargo build` that says where, and gives its path.
+///
+/// # Errors
+///
+/// It cannot be built, or is not static.
+pub(crate) fn build(cargo: CommandLine, machine: Machine, profile: &str) -> Result<PathBuf, Failure> {
     let triple = machine.triple();
     let library =
         CommandLine::new("rustc").args(["--print", "target-libdir", "--target", triple]).output()?;
     if !Path::new(library.trim()).is_dir() {
         CommandLine::new("rustup").args(["target", "add", triple]).run()?;
     }
-    // Not in the folder that clones share: of a release it must be clear what it was built from.
-    let output = CommandLine::new("cargo")
+    let output = cargo
         .env(&format!("CC_{}", triple.replace('-', "_")), machine.c_compiler())
         // They would take the place of the flags below.
         .without_env("RUSTFLAGS")
         .without_env("CARGO_ENCODED_RUSTFLAGS")
-        .args(["build", "--locked", "--profile", "dist", "--package", CRATE, "--target", triple])
+        .args(["--locked", "--profile", profile, "--package", CRATE, "--target", triple])
         .args(FEATURES)
-        .args(["--message-format", "json-render-diagnostics", "--target-dir", BUILD])
+        .args(["--message-format", "json-render-diagnostics"])
         .args(["--config", &format!("target.{triple}.linker=\"rust-lld\"")])
         .args(["--config", &format!("target.{triple}.rustflags=[{}]", plain_paths()?)])
         .output()?;
     let program =
         executable(&output).ok_or_else(|| Failure::new("cannot find the program that cargo built"))?;
-    look_at(&read(&program)?)?;
-    Ok(program)
+    let contents = fs::read(&program)
+        .map_err(|error| Failure::new(format!("cannot read \"{}\"", program.display())).with_source(error))?;
+    match is_static(&contents) {
+        Some(true) => Ok(program),
+        Some(false) => Err(Failure::new("cannot use a program that is linked dynamically")),
+        None => Err(Failure::new("cannot read the program as 64-bit ELF")),
+    }
 }
 
 /// Flags that keep the folders of this machine out of the program.
@@ -60,28 +68,6 @@ fn executable(messages: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut programs = messages.filter(|message| message["target"]["name"] == PROGRAM);
     programs.find_map(|message| message["executable"].as_str().map(PathBuf::from))
-}
-
-/// Refuses a program that is too large or that needs libraries of the machine it runs on.
-fn look_at(program: &[u8]) -> Result<(), Failure> {
-    let size = program.len() as u64;
-    terminal::note(&format!("the program has {}", megabytes(size)));
-    if size > LIMIT_BYTES {
-        return Err(Failure::new(format!(
-            "cannot hand out a program of {}: the limit is {}",
-            megabytes(size),
-            megabytes(LIMIT_BYTES)
-        )));
-    }
-    match is_static(program) {
-        Some(true) => Ok(()),
-        Some(false) => Err(Failure::new("cannot hand out a program that is linked dynamically")),
-        None => Err(Failure::new("cannot read the program as 64-bit ELF")),
-    }
-}
-
-pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
 /// Whether a program names no dynamic linker; `None` if it is no little-endian ELF-64 file.
@@ -119,10 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_names_a_dynamic_linker_is_refused() {
-        assert!(look_at(&elf(&[6, 1, 1])).is_ok());
-        let failure = look_at(&elf(&[6, 3, 1])).unwrap_err();
-        assert_eq!(failure.to_string(), "cannot hand out a program that is linked dynamically");
+    fn a_program_that_names_a_dynamic_linker_is_not_static() {
+        assert_eq!(is_static(&elf(&[6, 1, 1])), Some(true));
+        assert_eq!(is_static(&elf(&[6, 3, 1])), Some(false));
     }
 
     #[test]
@@ -130,14 +115,6 @@ mod tests {
         assert_eq!(is_static(b"#!/bin/sh"), None);
         assert_eq!(is_static(&elf(&[1])[..70]), Some(true));
         assert_eq!(is_static(&elf(&[1])[..60]), None);
-    }
-
-    #[test]
-    fn a_program_past_the_limit_is_refused() {
-        let mut program = elf(&[1]);
-        program.resize(26_140_000, 0);
-        let failure = look_at(&program).unwrap_err();
-        assert_eq!(failure.to_string(), "cannot hand out a program of 26.1 MB: the limit is 25.0 MB");
     }
 
     #[test]

@@ -18,6 +18,11 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
+    /// The machine this runs on; one that programs are not built for passes for the commonest.
+    pub(crate) fn of_this() -> Self {
+        if Self::Aarch64.is_native() { Self::Aarch64 } else { Self::X86_64 }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -30,6 +35,14 @@ impl Machine {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-musl",
             Self::Aarch64 => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    /// Go's word for it, which container images use too (OCI Image Specification 1.1, "architecture").
+    pub(crate) const fn go_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
         }
     }
 
@@ -52,20 +65,24 @@ impl Machine {
         }
     }
 
-    /// The programs that have to be here, and the Debian packages that bring them.
-    pub(crate) fn systems(&self) -> Vec<System> {
-        let compiler = match self {
+    /// What has to be here to build for it, and the Debian packages that bring it.
+    pub(crate) fn compilers(self) -> Vec<System> {
+        let packages = match self {
             _ if self.is_native() => &["musl-tools"][..],
             Self::X86_64 => &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"],
             Self::Aarch64 => &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         };
-        let compiler = System { name: "C compiler", program: self.c_compiler(), debian_packages: compiler };
+        vec![System { name: "C compiler", program: self.c_compiler(), debian_packages: packages }]
+    }
+
+    /// What has to be here to build for it and to try what was built.
+    pub(crate) fn systems(self) -> Vec<System> {
         let emulator = self.emulator().map(|program| System {
             name: "emulator",
             program,
             debian_packages: &["qemu-user-static"],
         });
-        [compiler].into_iter().chain(emulator).collect()
+        self.compilers().into_iter().chain(emulator).collect()
     }
 
     fn is_native(self) -> bool {
