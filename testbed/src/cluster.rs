@@ -330,12 +330,20 @@ impl Cluster {
         }
         self.wait_until_ready()?;
         if self.components().contains(&Component::Kubelet) {
+            self.tell_pod_range()?;
             let rollout =
                 ["--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=2m"];
             self.kubectl(rollout)?;
         }
         progress(&format!("{}: ready after {:.1} s", self.name, started.elapsed().as_secs_f64()));
         Ok(())
+    }
+
+    /// Has the node tell the addresses of its pods, as those of most clusters do.
+    fn tell_pod_range(&self) -> Result<()> {
+        let range = self.addresses.pods();
+        let patch = json!({ "spec": { "podCIDR": range, "podCIDRs": [range] } }).to_string();
+        self.kubectl(["patch", "node", self.layout.node(), "--patch", &patch]).map(drop)
     }
 
     fn load_all(&self, images: &[Image]) -> Result<()> {

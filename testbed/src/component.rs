@@ -32,6 +32,8 @@ pub enum Component {
     Scheduler,
     /// The testbed's own: makes and removes folders for PersistentVolumeClaims.
     Volumes,
+    /// The testbed's own: has traffic of pods pass only where NetworkPolicies let it.
+    Policies,
     /// Has the pods of its node run.
     Kubelet,
     /// Leads services' addresses and node ports to pods.
@@ -42,13 +44,14 @@ pub enum Component {
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Containerd,
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
         Self::Scheduler,
         Self::Volumes,
+        Self::Policies,
         Self::Kubelet,
         Self::Proxy,
         Self::Kwok,
@@ -64,6 +67,7 @@ impl Component {
             Self::ControllerManager => "controller-manager",
             Self::Scheduler => "scheduler",
             Self::Volumes => "volumes",
+            Self::Policies => "policies",
             Self::Kubelet => "kubelet",
             Self::Proxy => "proxy",
             Self::Kwok => "kwok",
@@ -78,6 +82,7 @@ impl Component {
             Self::ControllerManager => programs.path(Module::Kubernetes, "kube-controller-manager"),
             Self::Scheduler => programs.path(Module::Kubernetes, "kube-scheduler"),
             Self::Volumes => programs.path(Module::Parts, "volumes"),
+            Self::Policies => programs.path(Module::Parts, "policies"),
             Self::Kubelet => programs.path(Module::Kubernetes, "kubelet"),
             Self::Proxy => programs.path(Module::Kubernetes, "kube-proxy"),
             Self::Kwok => programs.path(Module::Kwok, "kwok"),
@@ -93,6 +98,7 @@ impl Component {
             Self::ControllerManager => arguments.controller_manager(),
             Self::Scheduler => arguments.scheduler(),
             Self::Volumes => arguments.volumes(),
+            Self::Policies => arguments.policies(),
             Self::Kubelet => arguments.kubelet(),
             Self::Proxy => arguments.proxy(),
             Self::Kwok => arguments.kwok(&programs.documents(Module::Kwok)),
@@ -191,8 +197,16 @@ impl Arguments<'_> {
     }
 
     fn volumes(&self) -> Vec<String> {
+        [vec![self.layout.volumes().display().to_string()], self.api()].concat()
+    }
+
+    fn policies(&self) -> Vec<String> {
+        [self.api(), vec![self.addresses.pods(), self.layout.unique_name()]].concat()
+    }
+
+    /// How a program of the testbed's own reaches the API.
+    fn api(&self) -> Vec<String> {
         vec![
-            self.layout.volumes().display().to_string(),
             api_url(self.addresses),
             self.certificate("ca.crt").display().to_string(),
             self.layout.token(self.own.name()).display().to_string(),

@@ -46,7 +46,9 @@ fn users(node: &str, components: &[Component]) -> Vec<User> {
             Component::Scheduler => user(file, "system:kube-scheduler", ""),
             Component::Proxy => user(file, "system:kube-proxy", ""),
             Component::Kubelet => user(file, &format!("system:node:{node}"), "system:nodes"),
-            Component::Volumes | Component::Kwok => user(file, &format!("iotorch:{file}"), "system:masters"),
+            Component::Volumes | Component::Policies | Component::Kwok => {
+                user(file, &format!("iotorch:{file}"), "system:masters")
+            }
             Component::Containerd | Component::Etcd | Component::ApiServer => return None,
         })
     });
@@ -333,7 +335,7 @@ mod tests {
         };
         assert_eq!(
             files(Kind::K8s),
-            ["admin", "nobody", "controller-manager", "scheduler", "volumes", "kubelet", "proxy"]
+            ["admin", "nobody", "controller-manager", "scheduler", "volumes", "policies", "kubelet", "proxy"]
         );
         assert!(!files(Kind::Sim).contains(&"kubelet"));
     }

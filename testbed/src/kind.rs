@@ -53,6 +53,8 @@ impl Kind {
                 Component::ControllerManager,
                 Component::Scheduler,
                 Component::Volumes,
+                // Before there are pods.
+                Component::Policies,
                 Component::Kubelet,
                 Component::Proxy,
             ],

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -37,7 +38,7 @@ pub enum Module {
     Coredns,
     /// Simulated nodes.
     Kwok,
-    /// The testbed's own: the process of a pod's sandbox, certificates, and volumes.
+    /// The testbed's own: the process of a pod's sandbox, certificates, volumes, and network policies.
     Parts,
 }
 
@@ -122,6 +123,7 @@ impl Module {
                     ("iotorch.dev/testbed/parts/pause", "pause"),
                     ("iotorch.dev/testbed/parts/certificates", "certificates"),
                     ("iotorch.dev/testbed/parts/volumes", "volumes"),
+                    ("iotorch.dev/testbed/parts/policies", "policies"),
                 ],
                 files: &[],
             },
@@ -173,7 +175,7 @@ impl Module {
         let source = self.source();
         let mut files = vec![source.join("go.mod"), source.join("go.sum")];
         if self == Self::Parts {
-            files.extend(self.recipe().programs.iter().map(|(_, name)| source.join(name).join("main.go")));
+            files.extend(go_files(&source)?);
         }
         Ok(files)
     }
@@ -289,6 +291,24 @@ impl Module {
     }
 }
 
+/// The files below a folder that programs are made from, in order.
+fn go_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| Error::file("read", folder, error);
+    let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry?.path()));
+    let mut entries = entries.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    entries.sort_unstable();
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if entry.is_dir() {
+            files.extend(go_files(&entry)?);
+        } else if name.ends_with(".go") && !name.ends_with("_test.go") {
+            files.push(entry);
+        }
+    }
+    Ok(files)
+}
+
 /// The Go that is on the search path.
 struct Toolchain {
     version: String,
@@ -380,6 +400,17 @@ require (
             let flags = module.flags().unwrap();
             assert!(flags.contains(&format!("ersion={}", module.version().unwrap())), "{flags}");
         }
+    }
+
+    #[test]
+    fn every_file_of_our_own_programs_but_their_tests_decides_what_is_built() {
+        let source = Module::Parts.source();
+        let files = Module::Parts.decisive_files().unwrap();
+        for file in ["go.mod", "api/api.go", "policies/main.go", "policies/rules.go", "volumes/main.go"] {
+            assert!(files.contains(&source.join(file)), "{file}");
+        }
+        assert!(source.join("policies/rules_test.go").exists());
+        assert!(!files.contains(&source.join("policies/rules_test.go")));
     }
 
     #[test]

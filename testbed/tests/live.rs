@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use iotorch_testbed::{Cluster, Component, Image, Kind, Link, Testbed};
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         with("names_are_resolved_in_pods", names),
         with("a_pod_reaches_a_node_port_of_the_other_cluster_unless_the_link_is_cut", node_port),
         with("this_machine_does_not_reach_a_cluster_whose_uplink_is_cut", uplink),
+        with("a_pod_is_reached_only_where_a_network_policy_lets_it", network_policies),
+        with("a_network_policy_holds_from_the_first_instant_of_a_pod", first_instant),
         with("claims_are_bound_to_volumes_that_go_with_them", claims),
         with("a_user_without_groups_has_no_rights", nobody),
         with("charts_are_installed_by_both_versions_of_helm", helm),
@@ -166,6 +169,8 @@ fn built_image() {
         .unwrap();
     for cluster in testbed().clusters() {
         assert!(cluster.nodes().unwrap().iter().all(|node| node.is_ready));
+        let range = cluster.kubectl(["get", "nodes", "--output=jsonpath={.items[*].spec.podCIDR}"]).unwrap();
+        assert_eq!(range, cluster.addresses().pods());
         cluster.load(&image).unwrap();
         assert!(cluster.images().unwrap().contains(&"iotorch.test/live:1".to_owned()));
         let space = Namespace::new(cluster, "built-image");
@@ -217,17 +222,20 @@ fn node_port() {
     until(|| server.exec("server", fetch).is_ok_and(|text| text == "hello\n"));
 }
 
+/// What a server answers to this machine, within a second.
+fn http_get(address: &SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 fn uplink() {
     let server = Namespace::new(cloud(), "uplink");
     let address = SocketAddr::from((cloud().addresses().node(), serve(&server)));
-    let fetch = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
+    let fetch = || http_get(&address);
     until(|| fetch().is_ok_and(|answer| answer.ends_with("hello\n")));
     cloud().cut(Link::Uplink).unwrap();
     // Twice, which is as good as once.
@@ -236,6 +244,165 @@ fn uplink() {
     cloud().mend(Link::Uplink).unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert!(fetch().unwrap().ends_with("hello\n"));
+}
+
+/// Two namespaces, each with a server at port 8080 and a client, and what a policy may change for the first of them.
+struct Neighbours<'a> {
+    own: Namespace<'a>,
+    other: Namespace<'a>,
+    service: String,
+    node_port: SocketAddr,
+}
+
+impl Neighbours<'_> {
+    fn new() -> Self {
+        let [own, other] = ["policies-own", "policies-other"].map(|name| Namespace::new(edge(), name));
+        let port = serve(&own);
+        serve(&other);
+        for space in [&own, &other] {
+            space.run("client", BUSYBOX, &["sleep", "600"]);
+        }
+        let service = own.get("service/server", ".spec.clusterIP");
+        Self { own, other, service, node_port: SocketAddr::from((edge().addresses().node(), port)) }
+    }
+
+    /// Who gets through to whom, in words.
+    fn passing(&self) -> Vec<&'static str> {
+        let (own, other) = (format!("{}:8080", address(&self.own)), format!("{}:8080", address(&self.other)));
+        let node_port = self.node_port.to_string();
+        let fetch = |space: &Namespace<'_>, pod, from: &str| {
+            space
+                .exec(pod, &format!("timeout 2 wget -q -O - http://{from}/"))
+                .is_ok_and(|text| text == "hello\n")
+        };
+        let resolve = || {
+            let name = "timeout 2 nslookup server.policies-own.svc.cluster.local";
+            self.own.exec("client", name).is_ok_and(|text| text.contains(&self.service))
+        };
+        let ways: [(&str, &(dyn Fn() -> bool + Sync)); 9] = [
+            ("own to own", &|| fetch(&self.own, "client", &own)),
+            ("own to own by the service", &|| fetch(&self.own, "client", &self.service)),
+            ("own to itself by the service", &|| fetch(&self.own, "server", &self.service)),
+            ("own to other", &|| fetch(&self.own, "client", &other)),
+            ("own to names", &resolve),
+            ("other to own", &|| fetch(&self.other, "client", &own)),
+            ("other to own by the service", &|| fetch(&self.other, "client", &self.service)),
+            ("other to own by the node port", &|| fetch(&self.other, "client", &node_port)),
+            ("machine to own by the node port", &|| http_get(&self.node_port).is_ok()),
+        ];
+        // At once, as what does not pass takes its time to tell.
+        thread::scope(|scope| {
+            let running = ways.map(|(what, passes)| (what, scope.spawn(passes)));
+            running.into_iter().filter_map(|(what, way)| way.join().unwrap().then_some(what)).collect()
+        })
+    }
+
+    /// Waits until just this passes: the rules change a moment after a policy has.
+    fn pass_only(&self, expected: &[&str]) {
+        let mut passing = Vec::new();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
+            passing = self.passing();
+            if passing == expected {
+                return;
+            }
+        }
+        assert_eq!(passing, expected);
+    }
+
+    /// Puts a policy for all pods of the first namespace.
+    fn policy(&self, name: &str, kinds: &str, rules: &str) {
+        let (space, api) = (self.own.name, "networking.k8s.io/v1");
+        edge()
+            .apply(&format!(
+                "apiVersion: {api}\nkind: NetworkPolicy\nmetadata: {{ name: {name}, namespace: {space} }}\n\
+                 spec: {{ podSelector: {{}}, policyTypes: [{kinds}], {rules} }}\n"
+            ))
+            .unwrap();
+    }
+}
+
+/// The address of the server of a namespace.
+fn address(space: &Namespace<'_>) -> String {
+    space.get("pod/server", ".status.podIP")
+}
+
+fn network_policies() {
+    let neighbours = Neighbours::new();
+    // The proxy needs a moment for a new service.
+    neighbours.pass_only(&[
+        "own to own",
+        "own to own by the service",
+        "own to itself by the service",
+        "own to other",
+        "own to names",
+        "other to own",
+        "other to own by the service",
+        "other to own by the node port",
+        "machine to own by the node port",
+    ]);
+
+    neighbours.policy("deny", "Ingress, Egress", "");
+    // A pod cannot be kept from itself, nor the kubelet from it, by which these pods are asked.
+    neighbours.pass_only(&["own to itself by the service"]);
+
+    let same = "[{ podSelector: {} }]";
+    let rules = format!("ingress: [{{ from: {same} }}], egress: [{{ to: {same} }}]");
+    neighbours.policy("same", "Ingress, Egress", &rules);
+    let within = ["own to own", "own to own by the service", "own to itself by the service"];
+    neighbours.pass_only(&within);
+
+    let system = "namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: kube-system } }";
+    let rules = format!("egress: [{{ to: [{{ {system} }}], ports: [{{ port: 53, protocol: UDP }}] }}]");
+    neighbours.policy("names", "Egress", &rules);
+    neighbours.pass_only(&[&within[..], &["own to names"]].concat());
+
+    let pods = edge().addresses().pods();
+    let rules = format!("ingress: [{{ from: [{{ ipBlock: {{ cidr: 0.0.0.0/0, except: [{pods}] }} }}] }}]");
+    neighbours.policy("elsewhere", "Ingress", &rules);
+    let expected = [&within[..], &["own to names", "machine to own by the node port"]].concat();
+    neighbours.pass_only(&expected);
+
+    // What holds while the component is away also holds when it is back.
+    edge().kill(Component::Policies).unwrap();
+    assert_eq!(neighbours.passing(), expected);
+    edge().start(Component::Policies).unwrap();
+    neighbours.policy("elsewhere", "Ingress", "ingress: [{ ports: [{ port: 8080, endPort: 8081 }] }]");
+    neighbours.pass_only(&[
+        "own to own",
+        "own to own by the service",
+        "own to itself by the service",
+        "own to names",
+        "other to own",
+        "other to own by the service",
+        "other to own by the node port",
+        "machine to own by the node port",
+    ]);
+}
+
+fn first_instant() {
+    let server = Namespace::new(edge(), "first-other");
+    serve(&server);
+    let closed = Namespace::new(edge(), "first-closed");
+    edge()
+        .apply(
+            "{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: { name: deny, namespace: first-closed }, \
+             spec: { podSelector: {}, policyTypes: [Egress] } }",
+        )
+        .unwrap();
+    let fetch = format!("wget -q -O - http://{}:8080/ && echo reached", address(&server));
+    // From before it is ready, and for longer than the cluster needs to tell its address.
+    let script = format!("for turn in $(seq 8); do timeout 1 {fetch}; usleep 50000; done; echo ended");
+    let logs = |space: &Namespace<'_>| {
+        let command =
+            ["run", "early", "--image", BUSYBOX, "--image-pull-policy=Never", "--restart=Never", "--command"];
+        space.kubectl(&[&command[..], &["--", "sh", "-c", &script]].concat()).unwrap();
+        until(|| space.kubectl(&["logs", "early"]).is_ok_and(|text| text.ends_with("ended\n")));
+        space.kubectl(&["logs", "early"]).unwrap()
+    };
+    assert!(!logs(&closed).contains("reached"));
+    // The same pod, where no policy selects it.
+    assert!(logs(&server).contains("reached"));
 }
 
 fn claims() {

@@ -9,20 +9,16 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"iotorch.dev/testbed/parts/api"
 )
 
 const (
@@ -34,8 +30,6 @@ const (
 	claims  = "/api/v1/persistentvolumeclaims"
 	volumes = "/api/v1/persistentvolumes"
 
-	// After a failure of a request, as the API server may be away for a while.
-	pause = time.Second
 	// Everything is looked at again this often, for what failed meanwhile.
 	period = 30 * time.Second
 )
@@ -45,19 +39,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: volumes FOLDER URL CA-FILE TOKEN-FILE")
 		os.Exit(2)
 	}
-	api, err := newAPI(os.Args[2], os.Args[3], os.Args[4])
+	client, err := api.New(os.Args[2], os.Args[3], os.Args[4])
 	if err != nil {
 		log.Fatal(err)
 	}
-	keeper := &keeper{api: api, folder: os.Args[1]}
+	keeper := &keeper{client: client, folder: os.Args[1]}
 
 	changed := make(chan struct{}, 1)
-	go watch(api, claims, changed)
-	go watch(api, volumes, changed)
+	go watch(client, claims, changed)
+	go watch(client, volumes, changed)
 	for {
 		if err := keeper.keep(); err != nil {
 			log.Print(err)
-			time.Sleep(pause)
+			time.Sleep(api.Pause)
 		}
 		select {
 		case <-changed:
@@ -67,29 +61,30 @@ func main() {
 }
 
 // Tells of every change, and of every start of a watch, as there may have been changes before it.
-func watch(api *api, path string, changed chan<- struct{}) {
+func watch(client *api.Client, path string, changed chan<- struct{}) {
 	for {
-		err := api.watch(path, func() {
+		err := client.Watch(path, func(api.Event) error {
 			select {
 			case changed <- struct{}{}:
 			default: // It is told already.
 			}
+			return nil
 		})
 		if err != nil {
 			log.Print(err)
-			time.Sleep(pause)
+			time.Sleep(api.Pause)
 		}
 	}
 }
 
 type keeper struct {
-	api    *api
+	client *api.Client
 	folder string
 }
 
 func (k *keeper) keep() error {
 	var claimed struct{ Items []claim }
-	if err := k.api.call(http.MethodGet, claims, nil, &claimed); err != nil {
+	if err := k.client.Call(http.MethodGet, claims, nil, &claimed); err != nil {
 		return err
 	}
 	var problems []error
@@ -100,7 +95,7 @@ func (k *keeper) keep() error {
 	}
 
 	var known struct{ Items []volume }
-	if err := k.api.call(http.MethodGet, volumes, nil, &known); err != nil {
+	if err := k.client.Call(http.MethodGet, volumes, nil, &known); err != nil {
 		return errors.Join(append(problems, err)...)
 	}
 	for _, volume := range known.Items {
@@ -117,9 +112,9 @@ func (k *keeper) provide(claim claim) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
 	}
-	err := k.api.call(http.MethodPost, volumes, claim.volume(name, path), nil)
-	var status *statusError
-	if errors.As(err, &status) && status.code == http.StatusConflict {
+	err := k.client.Call(http.MethodPost, volumes, claim.volume(name, path), nil)
+	var status *api.StatusError
+	if errors.As(err, &status) && status.Code == http.StatusConflict {
 		return nil // It was made before, and is about to be bound.
 	}
 	if err == nil {
@@ -136,9 +131,9 @@ func (k *keeper) remove(volume volume) error {
 	if err := os.RemoveAll(filepath.Join(k.folder, name)); err != nil {
 		return err
 	}
-	err := k.api.call(http.MethodDelete, volumes+"/"+name, nil, nil)
-	var status *statusError
-	if errors.As(err, &status) && status.code == http.StatusNotFound {
+	err := k.client.Call(http.MethodDelete, volumes+"/"+name, nil, nil)
+	var status *api.StatusError
+	if errors.As(err, &status) && status.Code == http.StatusNotFound {
 		return nil
 	}
 	if err == nil {
@@ -211,105 +206,4 @@ type volume struct {
 func (v *volume) isToGo() bool {
 	return v.Metadata.Annotations[provisionedBy] == provisioner && v.Status.Phase == "Released" &&
 		v.Spec.PersistentVolumeReclaimPolicy == "Delete" && v.Metadata.DeletionTimestamp == nil
-}
-
-type api struct {
-	url    string
-	token  string
-	client *http.Client
-}
-
-func newAPI(url, authority, token string) (*api, error) {
-	certificate, err := os.ReadFile(authority)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := os.ReadFile(token)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(certificate) {
-		return nil, fmt.Errorf("%s holds no certificate", authority)
-	}
-	transport := &http.Transport{
-		TLSClientConfig:       &tls.Config{RootCAs: roots},
-		ResponseHeaderTimeout: period,
-	}
-	return &api{url, strings.TrimSpace(string(secret)), &http.Client{Transport: transport}}, nil
-}
-
-type statusError struct {
-	request, body string
-	code          int
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("%s was answered with %d: %s", e.request, e.code, e.body)
-}
-
-func (a *api) request(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, a.url+path, body)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+a.token)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := a.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode >= 300 {
-		defer response.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return nil, &statusError{method + " " + path, string(text), response.StatusCode}
-	}
-	return response, nil
-}
-
-func (a *api) call(method, path string, body, answer any) error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	if body == nil {
-		encoded = nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), period)
-	defer cancel()
-	response, err := a.request(ctx, method, path, bytes.NewReader(encoded))
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if answer == nil {
-		_, err = io.Copy(io.Discard, response.Body)
-		return err
-	}
-	return json.NewDecoder(response.Body).Decode(answer)
-}
-
-// Calls back at the start and at every event, until the API server ends the watch.
-func (a *api) watch(path string, changed func()) error {
-	// So that a connection whose other end vanished is not waited on for ever.
-	const seconds = 300
-	ctx, cancel := context.WithTimeout(context.Background(), (seconds+30)*time.Second)
-	defer cancel()
-	response, err := a.request(ctx, http.MethodGet, fmt.Sprintf("%s?watch=1&timeoutSeconds=%d", path, seconds), nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	changed()
-	events := json.NewDecoder(response.Body)
-	for {
-		var event json.RawMessage
-		if err := events.Decode(&event); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		changed()
-	}
 }
