@@ -1,6 +1,6 @@
 //! How a cluster is reached, and what of it slices use.
 
-use std::path::PathBuf;
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use iotorch_core::{
     Error, ErrorKind, Result,
@@ -42,6 +42,62 @@ pub struct KubernetesConfig {
     /// What pods in the slices' namespaces may do, by the Pod Security Standards; `baseline` if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_security: Option<PodSecurity>,
+    /// Where the cluster's pods have their addresses, in CIDR notation, beside what its nodes tell (`spec.podCIDRs`), which some
+    /// networks do not. The network policy of a slice keeps out the other pods in these ranges.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pod_ranges: Vec<AddressRange>,
+}
+
+/// A range of IP addresses in CIDR notation, such as `10.244.0.0/16` (RFC 4632 section 3.1, RFC 4291 section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct AddressRange {
+    first: IpAddr,
+    prefix: u8,
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix)
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let (first, prefix) = text.split_once('/')?;
+            let (first, prefix): (IpAddr, u8) = (first.parse().ok()?, prefix.parse().ok()?);
+            let (bits, width) = match first {
+                IpAddr::V4(address) => (u128::from(address.to_bits()), 32_u32),
+                IpAddr::V6(address) => (address.to_bits(), 128),
+            };
+            let beyond = width.checked_sub(u32::from(prefix))?;
+            // Otherwise it is an address in the range, and the cluster refuses it.
+            let is_first = bits == 0 || bits.trailing_zeros() >= beyond;
+            is_first.then_some(Self { first, prefix })
+        };
+        parse().ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("\"{text}\" is no range of addresses")).with_help(
+                "write it as its first address and the length of its prefix, such as 10.244.0.0/16",
+            )
+        })
+    }
+}
+
+impl TryFrom<String> for AddressRange {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<AddressRange> for String {
+    fn from(range: AddressRange) -> Self {
+        range.to_string()
+    }
 }
 
 /// Whom to act as (`--as` and `--as-group` of `kubectl`).
@@ -117,6 +173,20 @@ mod tests {
     #[test]
     fn no_settings_are_the_current_context() {
         assert_eq!(read(json!({})).unwrap(), KubernetesConfig::default());
+    }
+
+    #[test]
+    fn ranges_of_pods_are_read_and_a_wrong_one_is_told() {
+        for text in ["10.244.0.0/16", "0.0.0.0/0", "192.0.2.1/32", "fd00::/64", "::/0", "2001:db8::1/128"] {
+            assert_eq!(text.parse::<AddressRange>().unwrap().to_string(), text);
+        }
+        for text in
+            ["10.244.0.0", "10.244.0.1/16", "10.0.0.0/33", "fd00::1/64", "::/129", "pods/8", "10.0.0.0/"]
+        {
+            assert!(text.parse::<AddressRange>().is_err(), "{text}");
+        }
+        let error = read(json!({ "podRanges": ["10.244.0.1/16"] })).unwrap_err().to_cause().to_string();
+        assert!(error.ends_with("\"10.244.0.1/16\" is no range of addresses"), "{error}");
     }
 
     #[test]

@@ -47,6 +47,6 @@ mod space;
 mod workload;
 
 pub use charts::HelmCharts;
-pub use config::{Impersonation, KubernetesConfig, PodSecurity};
+pub use config::{AddressRange, Impersonation, KubernetesConfig, PodSecurity};
 pub use driver::{Engines, HelmPrograms, KubernetesDriver};
 pub use secrets::KubernetesSecretStore;

@@ -5,7 +5,7 @@
 //! that are no pod's, where servers elsewhere are; and from anywhere that is no pod of the cluster to the pods, which devices and
 //! gateways elsewhere reach by node ports. So slices on one cluster do not reach each other's pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -21,39 +21,34 @@ use k8s_openapi::{
     },
 };
 
-use crate::mark::{IOTORCH, labels};
+use crate::{
+    config::AddressRange,
+    mark::{IOTORCH, labels},
+};
 
-/// The address ranges of the pods of a cluster, as its nodes tell them; some networks keep them to themselves.
+/// The address ranges of the pods of a cluster: those that its nodes tell, and those that its settings name, as the nodes of some
+/// networks tell none or others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PodRanges {
-    v4: Vec<String>,
-    v6: Vec<String>,
+    v4: BTreeSet<String>,
+    v6: BTreeSet<String>,
 }
 
 impl PodRanges {
-    pub(crate) fn of(nodes: &[Node]) -> Self {
-        let mut ranges = Self::default();
-        for node in nodes {
-            let Some(spec) = &node.spec else { continue };
-            let all = spec.pod_cidrs.iter().flatten().chain(&spec.pod_cidr);
-            for range in all {
-                let family = if range.contains(':') { &mut ranges.v6 } else { &mut ranges.v4 };
-                if !family.contains(range) {
-                    family.push(range.clone());
-                }
-            }
-        }
-        ranges.v4.sort_unstable();
-        ranges.v6.sort_unstable();
-        ranges
+    pub(crate) fn of(nodes: &[Node], named: &[AddressRange]) -> Self {
+        let specs = nodes.iter().filter_map(|node| node.spec.as_ref());
+        let told = specs.flat_map(|spec| spec.pod_cidrs.iter().flatten().chain(&spec.pod_cidr)).cloned();
+        let all = told.chain(named.iter().map(ToString::to_string));
+        let (v6, v4) = all.partition(|range| range.contains(':'));
+        Self { v4, v6 }
     }
 
     /// Everything that is no pod.
     fn others(&self) -> Vec<NetworkPolicyPeer> {
-        let block = |cidr: &str, except: &[String]| NetworkPolicyPeer {
+        let block = |cidr: &str, except: &BTreeSet<String>| NetworkPolicyPeer {
             ip_block: Some(IPBlock {
                 cidr: cidr.to_owned(),
-                except: Some(except.to_vec()).filter(|except| !except.is_empty()),
+                except: Some(except.iter().cloned().collect()).filter(|except: &Vec<_>| !except.is_empty()),
             }),
             ..NetworkPolicyPeer::default()
         };
@@ -103,5 +98,54 @@ fn port(protocol: &str) -> NetworkPolicyPort {
         protocol: Some(protocol.to_owned()),
         port: Some(IntOrString::Int(53)),
         ..NetworkPolicyPort::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::NodeSpec;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(ranges: &[&str]) -> Node {
+        let spec = NodeSpec {
+            pod_cidr: ranges.first().map(|range| (*range).to_owned()),
+            pod_cidrs: Some(ranges.iter().map(|range| (*range).to_owned()).collect()),
+            ..NodeSpec::default()
+        };
+        Node { spec: Some(spec), ..Node::default() }
+    }
+
+    fn spec_of(nodes: &[Node], named: &[&str]) -> Value {
+        let named: Vec<_> = named.iter().map(|range| range.parse().unwrap()).collect();
+        json!(policy("greenhouse", &PodRanges::of(nodes, &named)).spec)
+    }
+
+    #[test]
+    fn a_slice_is_closed_but_to_itself_to_names_and_to_what_is_no_pod() {
+        let spec = spec_of(&[node(&["10.1.0.0/24", "fd00:1::/64"]), node(&["10.1.1.0/24"])], &[]);
+        let others = [
+            json!({ "ipBlock": { "cidr": "0.0.0.0/0", "except": ["10.1.0.0/24", "10.1.1.0/24"] } }),
+            json!({ "ipBlock": { "cidr": "::/0", "except": ["fd00:1::/64"] } }),
+        ];
+        let peers = json!([{ "podSelector": {} }, others[0], others[1]]);
+        let system = json!({ "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } });
+        let ports = json!([{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }]);
+        let expected = json!({
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{ "from": peers }],
+            "egress": [{ "to": peers }, { "to": [{ "namespaceSelector": system }], "ports": ports }],
+        });
+        assert_eq!(spec, expected);
+    }
+
+    #[test]
+    fn ranges_that_nodes_do_not_tell_are_those_of_the_settings() {
+        let spec = spec_of(&[Node::default(), node(&["10.1.0.0/24"])], &["198.51.100.0/24", "10.1.0.0/24"]);
+        let blocks = &spec["ingress"][0]["from"];
+        assert_eq!(blocks[1]["ipBlock"]["except"], json!(["10.1.0.0/24", "198.51.100.0/24"]));
+        assert_eq!(blocks[2]["ipBlock"], json!({ "cidr": "::/0" }));
     }
 }

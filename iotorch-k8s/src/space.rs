@@ -56,7 +56,7 @@ pub(crate) async fn apply(cluster: &Cluster, cx: &Context, job: &Job<Space>) -> 
         (Ownership::Release, _) => {
             let spec = job.change.after().or_else(|| job.change.before());
             let Some(spec) = spec else { return Ok(Outputs::Removed { residue: Vec::new() }) };
-            release(client, cx, &job.id, spec).await
+            release(cluster, client, cx, &job.id, spec).await
         }
         (_, Some(after)) => ensure(cluster, client, cx, &job.id, after, job.ownership).await,
         (_, None) => match job.change.before() {
@@ -106,7 +106,7 @@ async fn ensure(
     } else {
         put(&namespaces, &namespace).await.map_err(|error| failed(what(), error))?;
     }
-    furnish(client, spec).await.map_err(|error| failed(what(), error))?;
+    furnish(cluster, client, spec).await.map_err(|error| failed(what(), error))?;
     Ok(outputs(spec))
 }
 
@@ -137,7 +137,7 @@ fn namespace(
 }
 
 /// Puts quota, limits and policy into the namespace.
-async fn furnish(client: &Client, spec: &SpaceSpec) -> kube::Result<()> {
+async fn furnish(cluster: &Cluster, client: &Client, spec: &SpaceSpec) -> kube::Result<()> {
     let within = ObjectMeta {
         name: Some(IOTORCH.to_owned()),
         namespace: Some(spec.name.clone()),
@@ -147,7 +147,7 @@ async fn furnish(client: &Client, spec: &SpaceSpec) -> kube::Result<()> {
     let quotas = Api::<ResourceQuota>::namespaced(client.clone(), &spec.name);
     let limits = Api::<LimitRange>::namespaced(client.clone(), &spec.name);
     let policies = Api::<NetworkPolicy>::namespaced(client.clone(), &spec.name);
-    let pods = PodRanges::of(&place::nodes(client).await?);
+    let pods = PodRanges::of(&place::nodes(client).await?, &cluster.config.pod_ranges);
     put(&policies, &policy(&spec.name, &pods)).await?;
     if spec.quota.is_empty() {
         gone(quotas.delete(IOTORCH, &DeleteParams::default()).await)?;
@@ -203,7 +203,13 @@ fn remains(namespace: &Namespace) -> String {
 }
 
 /// Takes our mark, and what was put in, from a namespace that was there before.
-async fn release(client: &Client, cx: &Context, id: &ResourceId, spec: &SpaceSpec) -> Result<Outputs> {
+async fn release(
+    cluster: &Cluster,
+    client: &Client,
+    cx: &Context,
+    id: &ResourceId,
+    spec: &SpaceSpec,
+) -> Result<Outputs> {
     let what = || format!("cannot give back namespace \"{}\"", spec.name);
     let namespaces = Api::<Namespace>::all(client.clone());
     let found = namespaces.get_opt(&spec.name).await.map_err(|error| failed(what(), error))?;
@@ -224,7 +230,7 @@ async fn release(client: &Client, cx: &Context, id: &ResourceId, spec: &SpaceSpe
     let recorded = before.annotations.get(SPEC).and_then(|spec| serde_json::from_str(spec).ok());
     let give_back = async {
         match &recorded {
-            Some(recorded) => furnish(client, recorded).await?,
+            Some(recorded) => furnish(cluster, client, recorded).await?,
             None => unfurnish(client, &spec.name).await?,
         }
         // An apply without fields that were applied before takes them away.
