@@ -73,7 +73,7 @@ fn a_plan_survives_being_saved() {
 #[test]
 fn a_space_has_the_quota_of_the_tier_that_it_is_on() {
     let mut slice = corpus::across_clusters();
-    let edge = Capacity { memory: Some("512Mi".parse().unwrap()), ..Capacity::default() };
+    let edge = Capacity { memory: Some("512MiB".parse().unwrap()), ..Capacity::default() };
     slice.spec.quota = Quota { edge, cloud: Capacity::default() };
     let plan = plan_of(slice);
     let steps = plan.slices[0].numbered();

@@ -7,7 +7,7 @@
 use std::{
     env, fs,
     path::PathBuf,
-    process::{Command, ExitCode, Output},
+    process::{Child, Command, ExitCode, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,9 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CLUSTERS: [&str; 2] = ["edge-1", "cloud-1"];
+
+/// What tests call their slices.
+const NAMES: [&str; 4] = ["slice-1", "slice-2", "slice-3", "slice-4"];
 
 fn main() -> ExitCode {
     let system = System::find();
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("a_reading_goes_from_one_cluster_to_the_other", reading),
         trial("what_somebody_has_changed_is_seen_and_mended", drift),
-        trial("slices_with_the_same_parts_live_side_by_side", neighbours),
+        trial("three_slices_with_the_same_parts_live_side_by_side_on_one_cluster", three_on_one_cluster),
+        trial("four_slices_are_spread_over_cloud_edge_and_a_device", figure_4),
         trial("what_cannot_start_is_told_with_its_cause_and_taken_back", causes),
         trial("a_namespace_of_somebody_else_is_left_alone", foreign),
     ];
@@ -83,7 +87,7 @@ struct Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         // Whatever a test has left when it failed; those that are in order have nothing.
-        for slice in ["one", "two"] {
+        for slice in NAMES {
             for cluster in CLUSTERS {
                 let namespace = self.slice(slice);
                 let _ = self.kubectl(
@@ -122,10 +126,7 @@ impl Bench {
 
     /// The document of a slice with a gateway and a server of `lite`.
     fn lite(&self, name: &str) -> String {
-        let resource = json!({ "name": "temperature", "type": "float", "unit": "Cel" });
-        let spec = json!({ "gateways": [{ "name": "gw" }], "servers": [{ "name": "hub" }],
-            "devices": [{ "name": "bench-1", "protocol": "http", "resources": [resource] }] });
-        self.document(name, spec)
+        self.document(name, lite())
     }
 
     fn document(&self, name: &str, spec: Value) -> String {
@@ -136,10 +137,15 @@ impl Bench {
     }
 
     fn iotorch(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_iotorch"));
-        command.args(arguments).current_dir(self.home.path()).env_clear();
+        command.current_dir(self.home.path()).env_clear();
         command.env("HOME", self.home.path()).env("KUBECONFIG", &self.system.kubeconfig);
-        command.env("IOTORCH_HELM", &self.system.helm).output().unwrap()
+        command.env("IOTORCH_HELM", &self.system.helm);
+        command
     }
 
     fn told(&self, arguments: &[&str]) -> String {
@@ -179,13 +185,52 @@ impl Bench {
     }
 
     /// Sends a reading as a device does: until the gateway takes it, as its node port may be a moment behind.
-    fn send(&self, slice: &str, reading: &str) {
-        let send = || self.iotorch(&["send", slice, "bench-1", reading]).status.success();
+    fn send(&self, slice: &str, device: &str, reading: &str) {
+        let send = || self.iotorch(&["send", slice, device, reading]).status.success();
         eventually("the gateway takes a reading", send);
+    }
+
+    /// The slices whose gateways a pod in the namespace of one of them reaches: its own first, as names may take a moment, then
+    /// each of the others once.
+    fn reached(&self, cluster: &str, from: &str, names: &[&str]) -> Vec<String> {
+        let namespace = self.slice(from);
+        let kubectl = |arguments: &[&str]| {
+            let output = self.kubectl(cluster, &[&["--namespace", &namespace], arguments].concat());
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+            text(&output.stdout)
+        };
+        let ask = |name: &str| {
+            let host = format!("gw.{}.svc.cluster.local", self.slice(name));
+            format!("timeout 3 wget -q -O /dev/null http://{host}:8081/health && echo {name}")
+        };
+        let others = names.iter().filter(|name| **name != from).map(|name| ask(name));
+        let own = format!("for attempt in 1 2 3 4 5; do {} && break; done", ask(from));
+        let script = [own].into_iter().chain(others).collect::<Vec<_>>().join("; ");
+        // The shell tells of what it has ended.
+        let script = format!("exec 2>/dev/null; {script}; true");
+        let image = ["--image=iotorch.test/busybox:1", "--image-pull-policy=Never", "--restart=Never"];
+        kubectl(&[&["run", "probe"], &image[..], &["--command", "--", "sh", "-c", &script]].concat());
+        kubectl(&["wait", "pod/probe", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"]);
+        let answer = kubectl(&["logs", "probe"]);
+        kubectl(&["delete", "pod", "probe", "--now"]);
+        answer.lines().map(str::to_owned).collect()
     }
 
     fn status(&self, slice: &str) -> String {
         self.told(&["status", slice])
+    }
+
+    fn expect_ready(&self, slice: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // Until it was applied there is no such slice.
+            let output = self.iotorch(&["status", slice]);
+            if text(&output.stdout).contains("Ready") {
+                return;
+            }
+            let told = text(&self.iotorch(&["describe", slice]).stdout) + &text(&output.stderr);
+            assert!(Instant::now() < until, "{slice} does not become ready: {told}");
+        }
     }
 
     /// No namespace of the slice is left on any cluster.
@@ -196,6 +241,13 @@ impl Bench {
             assert_eq!(text(&found.stdout), "", "on {cluster}: {}", text(&found.stderr));
         }
     }
+}
+
+/// A slice with a gateway and a server of `lite`, and a device.
+fn lite() -> Value {
+    let resource = json!({ "name": "temperature", "type": "float", "unit": "Cel" });
+    json!({ "gateways": [{ "name": "gw" }], "servers": [{ "name": "hub" }],
+        "devices": [{ "name": "bench-1", "protocol": "http", "resources": [resource] }] })
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -209,53 +261,142 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Two gateways of the slice are on one cluster.
 fn reading(bench: &Bench) {
-    let slice = bench.lite("one");
-    bench.apply(&["one"]);
-    assert!(bench.told(&["plan", "-f", "one.json"]).starts_with("No changes"));
-    bench.send(&slice, "temperature=21.5");
-    eventually("the reading is at the server", || {
-        let messages = bench.data(&["messages", &slice]);
-        messages.to_string().contains("21.5")
+    let mut spec = lite();
+    spec["gateways"] = json!([{ "name": "gw" }, { "name": "gw-2" }]);
+    let mut second = spec["devices"][0].clone();
+    spec["devices"][0]["gateway"] = json!("gw");
+    (second["name"], second["gateway"]) = (json!("bench-2"), json!("gw-2"));
+    spec["devices"].as_array_mut().unwrap().push(second);
+    let slice = bench.document("slice-1", spec);
+    bench.apply(&["slice-1"]);
+    assert!(bench.told(&["plan", "-f", "slice-1.json"]).starts_with("No changes"));
+    bench.send(&slice, "bench-1", "temperature=21.5");
+    bench.send(&slice, "bench-2", "temperature=22.75");
+    eventually("the readings are at the server", || {
+        let messages = bench.data(&["messages", &slice]).to_string();
+        messages.contains("21.5") && messages.contains("22.75")
     });
     bench.told(&["delete", &slice, "--yes"]);
     bench.expect_gone(&slice);
 }
 
 fn drift(bench: &Bench) {
-    let slice = bench.lite("one");
-    bench.apply(&["one"]);
+    let slice = bench.lite("slice-1");
+    bench.apply(&["slice-1"]);
     let scaled =
         bench.kubectl("edge-1", &["--namespace", &slice, "scale", "statefulset", "gw", "--replicas=0"]);
     assert!(scaled.status.success(), "{}", text(&scaled.stderr));
     eventually("the change is seen", || !bench.status(&slice).contains("Ready"));
-    let plan = bench.iotorch(&["plan", "-f", "one.json"]);
+    let plan = bench.iotorch(&["plan", "-f", "slice-1.json"]);
     assert!(text(&plan.stdout).contains("~ gw"), "{}", text(&plan.stdout));
     bench.told(&["apply", &slice]);
-    eventually("it is as it was", || bench.status(&slice).contains("Ready"));
+    bench.expect_ready(&slice);
 
     let removed = bench.helm("cloud-1", &["uninstall", "hub", "--namespace", &slice, "--wait"]);
     assert!(removed.status.success(), "{}", text(&removed.stderr));
     assert!(bench.status(&slice).contains("hub removed outside"), "{}", bench.status(&slice));
     bench.told(&["apply", &slice]);
-    eventually("it is as it was", || bench.status(&slice).contains("Ready"));
+    bench.expect_ready(&slice);
     bench.told(&["delete", &slice, "--yes"]);
     bench.expect_gone(&slice);
 }
 
-fn neighbours(bench: &Bench) {
-    let (one, two) = (bench.lite("one"), bench.lite("two"));
-    bench.apply(&["one", "two"]);
-    bench.send(&one, "temperature=1");
-    bench.send(&two, "temperature=2");
-    let has = |slice: &str, value: &str| bench.told(&["messages", slice]).contains(value);
-    eventually("each has its reading", || has(&one, "1 Cel") && has(&two, "2 Cel"));
-    assert!(!has(&one, "2 Cel") && !has(&two, "1 Cel"));
-    bench.told(&["delete", &one, "--yes"]);
-    bench.expect_gone(&one);
-    assert!(bench.status(&two).contains("Ready"));
-    bench.told(&["delete", &two, "--yes"]);
-    bench.expect_gone(&two);
+/// The paper's Figure A6.
+fn three_on_one_cluster(bench: &Bench) {
+    let slices = ["slice-1", "slice-2", "slice-3"];
+    for name in slices {
+        let mut spec = lite();
+        spec["places"] = json!({ "edge": "edge-1", "cloud": "edge-1" });
+        bench.document(name, spec);
+    }
+    bench.apply(&slices);
+    expect_own_readings(bench, &slices);
+    expect_isolation(bench, "edge-1", &slices);
+    let [first, others @ ..] = slices;
+    bench.told(&["delete", &bench.slice(first), "--yes"]);
+    bench.expect_gone(&bench.slice(first));
+    for name in others {
+        assert!(bench.status(&bench.slice(name)).contains("Ready"));
+    }
+    delete_all(bench, &others);
+}
+
+/// The paper's Figure 4, by the documents of the examples.
+fn figure_4(bench: &Bench) {
+    let documents = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/figure-4");
+    let mut slices = fs::read_to_string(format!("{documents}/slices.yaml")).unwrap();
+    for name in NAMES {
+        slices = slices.replace(&format!("name: {name}\n"), &format!("name: {}\n", bench.slice(name)));
+    }
+    fs::write(bench.home.path().join("slices.yaml"), slices).unwrap();
+
+    let drone = format!("{documents}/drone.yaml");
+    let files = [drone.as_str(), "edge-1.json", "cloud-1.json", "slices.yaml"];
+    let host = Host::start(bench, &files);
+    for name in NAMES {
+        bench.expect_ready(&bench.slice(name));
+    }
+    expect_own_readings(bench, &NAMES);
+    expect_isolation(bench, "edge-1", &["slice-1", "slice-3"]);
+    delete_all(bench, &NAMES);
+    host.stop();
+}
+
+/// `iotorch run`, which hosts what runs in its own process.
+struct Host(Child);
+
+impl Host {
+    fn start(bench: &Bench, files: &[&str]) -> Self {
+        let files = files.iter().flat_map(|file| ["-f", file]);
+        let mut command = bench.command();
+        let child = command.arg("run").args(files).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap())
+    }
+
+    /// Asks it to end, and waits until it has.
+    fn stop(mut self) {
+        let stopped = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It has ended already unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Each slice stores the readings of its own devices and of nobody else's.
+fn expect_own_readings(bench: &Bench, names: &[&str]) {
+    let reading = |index: usize| format!("{index}.125");
+    for (index, name) in names.iter().enumerate() {
+        bench.send(&bench.slice(name), "bench-1", &format!("temperature={}", reading(index)));
+    }
+    for (index, name) in names.iter().enumerate() {
+        let messages = || bench.told(&["messages", &bench.slice(name)]);
+        eventually("each has its reading", || messages().contains(&reading(index)));
+        let others = (0..names.len()).filter(|other| *other != index);
+        assert!(others.map(reading).all(|other| !messages().contains(&other)), "{name}: {}", messages());
+    }
+}
+
+/// A pod in the namespace of a slice reaches the gateway of this slice, and that of no other on the cluster.
+fn expect_isolation(bench: &Bench, cluster: &str, names: &[&str]) {
+    for from in names {
+        assert_eq!(bench.reached(cluster, from, names), [*from]);
+    }
+}
+
+fn delete_all(bench: &Bench, names: &[&str]) {
+    let slices: Vec<String> = names.iter().map(|name| bench.slice(name)).collect();
+    let slices: Vec<&str> = slices.iter().map(String::as_str).collect();
+    bench.told(&[&["delete"], slices.as_slice(), &["--yes"]].concat());
+    slices.iter().for_each(|slice| bench.expect_gone(slice));
 }
 
 fn causes(bench: &Bench) {
@@ -274,11 +415,16 @@ fn causes(bench: &Bench) {
         ),
         (json!({ "mistake": "no valve was given" }), "no valve was given"),
         (json!({ "replicas": -1 }), "replicas"),
+        (json!({ "memory": "1Gi" }), "exceeded quota"),
     ] {
         let chart = json!({ "source": source, "values": values });
-        let slice = bench.document("one", json!({ "gateways": [{ "name": "gw", "chart": chart }] }));
+        let quota =
+            if cause.contains("quota") { json!({ "edge": { "memory": "512MiB" } }) } else { json!({}) };
+        let spec = json!({ "quota": quota, "gateways": [{ "name": "gw", "chart": chart }] });
+        let slice = bench.document("slice-1", spec);
         let begun = Instant::now();
-        let output = bench.iotorch(&["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "one.json"]);
+        let output =
+            bench.iotorch(&["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice-1.json"]);
         let told = text(&output.stderr);
         assert!(!output.status.success() && told.contains(cause), "{values}: {told}");
         // A pod is given up after 15 s at most, or 30 s of failing.
@@ -288,9 +434,9 @@ fn causes(bench: &Bench) {
 }
 
 fn foreign(bench: &Bench) {
-    let slice = bench.lite("one");
+    let slice = bench.lite("slice-1");
     assert!(bench.kubectl("edge-1", &["create", "namespace", &slice]).status.success());
-    let output = bench.iotorch(&["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "one.json"]);
+    let output = bench.iotorch(&["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice-1.json"]);
     assert!(text(&output.stderr).contains("nobody (no mark)"), "{}", text(&output.stderr));
     let there = bench.kubectl("edge-1", &["get", "namespace", &slice]);
     assert!(there.status.success());
