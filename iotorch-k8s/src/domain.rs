@@ -71,8 +71,7 @@ impl KubernetesDomain {
     /// The first thing that was changed in the objects of a release since it was made.
     pub(crate) async fn drift(&self, client: &Client, stored: &StoredRelease) -> Result<Option<String>> {
         let view = self.views.open(client, stored.release().namespace.as_str());
-        view.listed().await?;
-        Ok(drift::of_release(stored, &view))
+        drift::of_release(stored, &view).await
     }
 
     fn here<'a>(

@@ -3,28 +3,48 @@
 //! Each field of a manifest has to be in the live object as it is there; what the cluster adds, such as defaults, is its own. Amounts
 //! are compared as amounts (`1000m` is `1`), lists of named items by name.
 
+use iotorch_core::Result;
 use iotorch_helm::storage::StoredRelease;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
-use crate::{quantity, readiness::View};
+use crate::{
+    quantity,
+    readiness::{Kind, Part, View, Watch},
+};
 
 /// The setting under which the specification of a workload that was changed outside differs from the one it was made from.
 pub(crate) const SETTING: &str = "changedOutside";
 
 /// The first thing that is not as the release has it, in words.
-pub(crate) fn of_release(stored: &StoredRelease, view: &View) -> Option<String> {
+///
+/// # Errors
+/// What is in the way of watching what it consists of.
+pub(crate) async fn of_release(stored: &StoredRelease, view: &View) -> Result<Option<String>> {
     let manifests = stored.manifests();
     // Helm has read it before.
     let documents = serde_saphyr::from_multiple::<Value>(manifests.as_yaml()).unwrap_or_default();
-    documents.iter().find_map(|wanted| {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let (kind, name) = (text(&wanted["kind"])?, text(&wanted["metadata"]["name"])?);
-        match view.object(&kind, &name)? {
-            None => Some(format!("{kind} \"{name}\" is gone")),
-            Some(live) => first(wanted, &live).map(|change| format!("{change} in {kind} \"{name}\"")),
-        }
-    })
+    let namespace = stored.release().namespace.as_str();
+    let compared = documents.iter().filter_map(|wanted| Some((part(wanted, namespace)?, wanted)));
+    let compared: Vec<_> = compared.collect();
+    let watches = compared.iter().map(|(part, _)| Watch::all(part.kind.clone())).collect();
+    view.see(&watches).await?;
+    let contents = view.contents();
+    Ok(compared.iter().find_map(|(part, wanted)| match contents.get(&part.kind, &part.name) {
+        None => Some(format!("{part} is gone")),
+        Some(live) => first(wanted, live.fields()).map(|change| format!("{change} in {part}")),
+    }))
+}
+
+/// What a manifest is of, if it says how pods run or are reached in this namespace.
+fn part(manifest: &Value, namespace: &str) -> Option<Part> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let kind = Kind::new(&text(&manifest["apiVersion"])?, &text(&manifest["kind"])?);
+    let is_compared =
+        matches!(kind, Kind::Claim | Kind::DaemonSet | Kind::Deployment | Kind::Service | Kind::StatefulSet);
+    let metadata = &manifest["metadata"];
+    let is_here = text(&metadata["namespace"]).is_none_or(|it| it == namespace);
+    (is_compared && is_here).then_some(Part { kind, name: text(&metadata["name"])? })
 }
 
 /// The first field of `wanted` that is another one in `live`, in words.

@@ -7,8 +7,8 @@ use iotorch_core::{
     resource::{Job, Outputs, Ownership, ResourceId, Role, Workload, WorkloadOutputs, WorkloadSpec},
 };
 use iotorch_helm::{
-    Call, Install, Namespace, Release, ReleaseName, ReleaseStatus, Rollback, Uninstall, Upgrade, Values,
-    chart::ResolvedChart, storage::StoredRelease,
+    Call, Install, Namespace, ObjectRef, Release, ReleaseName, ReleaseStatus, Rollback, Uninstall, Upgrade,
+    Values, chart::ResolvedChart, storage::StoredRelease,
 };
 use k8s_openapi::{
     ByteString,
@@ -33,7 +33,7 @@ use crate::{
     mark::{self, Owner, labels},
     objects::{gone, put},
     place,
-    readiness::{self, Part, Readiness},
+    readiness::{self, Kind, Part, Readiness},
     record::{self, Adopted, Found, Record},
     releases,
 };
@@ -290,20 +290,20 @@ impl Here<'_> {
     /// Where the release listens.
     pub(crate) async fn outputs(&self, stored: &StoredRelease) -> kube::Result<WorkloadOutputs> {
         let parts = parts(stored).unwrap_or_default();
-        let named = |kind: &str, name: &Option<String>| {
+        let named = |kind: Kind, name: &Option<String>| {
             parts.iter().any(|part| part.kind == kind && Some(&part.name) == name.as_ref())
         };
         let all = ListParams::default();
         let services =
             Api::<Service>::namespaced(self.client.clone(), self.namespace()).list(&all).await?.items;
         let services: Vec<_> =
-            services.into_iter().filter(|service| named("Service", &service.metadata.name)).collect();
-        let ingresses = match parts.iter().any(|part| part.kind == "Ingress") {
+            services.into_iter().filter(|service| named(Kind::Service, &service.metadata.name)).collect();
+        let ingresses = match parts.iter().any(|part| part.kind == Kind::Ingress) {
             true => Api::<Ingress>::namespaced(self.client.clone(), self.namespace()).list(&all).await?.items,
             false => Vec::new(),
         };
         let ingresses: Vec<_> =
-            ingresses.into_iter().filter(|ingress| named("Ingress", &ingress.metadata.name)).collect();
+            ingresses.into_iter().filter(|ingress| named(Kind::Ingress, &ingress.metadata.name)).collect();
         let nodes = place::nodes(self.client).await?;
         let node_address = endpoints::node_address(self.domain.config().node_address.as_deref(), &nodes);
         let around = Surroundings {
@@ -375,8 +375,7 @@ impl Here<'_> {
         }
         let parts = parts(stored).map_err(|error| of_helm("cannot read a release", error))?;
         let view = self.domain.views().open(self.client, self.namespace());
-        view.listed().await?;
-        Ok(match (readiness::of(&parts, &view), drift) {
+        Ok(match (readiness::now(&parts, &view).await?, drift) {
             (Readiness::Ready, None) => Health::Ready,
             (Readiness::Ready, Some(drift)) => {
                 Health::Degraded { reason: format!("changed outside: {drift}") }
@@ -388,8 +387,13 @@ impl Here<'_> {
     }
 }
 
-/// The objects of a release that are no hooks.
+/// The objects of a release that are no hooks, and in no other namespace.
 fn parts(stored: &StoredRelease) -> iotorch_helm::Result<Vec<Part>> {
+    let here = stored.release().namespace.as_str();
+    let is_here = |object: &ObjectRef| object.namespace.as_deref().is_none_or(|namespace| namespace == here);
     let objects = stored.manifests().objects()?.into_iter().filter(|object| !object.is_hook);
-    Ok(objects.map(|object| Part { kind: object.kind, name: object.name }).collect())
+    let parts = objects
+        .filter(is_here)
+        .map(|object| Part { kind: Kind::new(&object.api_version, &object.kind), name: object.name });
+    Ok(parts.collect())
 }

@@ -1,37 +1,42 @@
-//! Whether what a release consists of works, and why not.
+//! Whether what a release consists of works, and why not. Only watches tell: nothing is asked again and again.
 //!
 //! # When waiting cannot help
 //! A release is given up before its deadline when
 //! - an image is not there, may not be pulled, or has a name that none can have;
 //! - a pod could not be placed on any node for 15 s, and nothing makes more nodes;
 //! - a container lacks a secret, a configuration or a volume for 15 s;
-//! - a container has ended with an error three times;
+//! - a container has ended three times, where it should not have;
 //! - a pod is refused by a quota, by Pod Security or by another admission;
-//! - a Job has failed, or a Deployment says that it makes no progress.
+//! - a Job has failed, or a Deployment says that it makes no progress;
+//! - an Ingress has been without a controller for 15 s;
+//! - the names of a CustomResourceDefinition are taken, or the controller of a custom resource says that it is stalled.
 //!
 //! All else may pass: a probe that fails, a registry that does not answer, a volume that is being made.
 
+mod contents;
+mod custom;
+mod events;
 mod floor;
+mod kinds;
+mod object;
 mod pods;
+mod routes;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod view;
 mod wait;
+#[cfg(test)]
+mod watch_tests;
+mod watcher;
 mod workloads;
 
-use self::floor::Floor;
+use self::{contents::Contents, floor::Floor};
 pub(crate) use self::{
+    kinds::{Kind, Part, Watch},
     view::{View, Views},
-    wait::{gone, wait},
+    wait::{gone, now, wait},
 };
-
-/// An object of a release.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Part {
-    /// Such as `Deployment`.
-    pub(crate) kind: String,
-    pub(crate) name: String,
-}
 
 /// How a part, or all of a release, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,11 @@ impl Readiness {
         Self::Hopeless(Reason::new(text))
     }
 
+    /// This, or else what is waited for where nothing says why.
+    fn or_waiting(self, text: String) -> Self {
+        if self == Self::Ready { Self::waiting(text) } else { self }
+    }
+
     /// The worse of two; the first of two that are as bad.
     fn worse(self, other: Self) -> Self {
         let badness = |readiness: &Self| match readiness {
@@ -89,16 +99,35 @@ impl Readiness {
     }
 }
 
-/// How a release is that consists of `parts`.
-pub(crate) fn of(parts: &[Part], view: &View) -> Readiness {
-    since(&Floor::default(), parts, view)
-}
-
-/// The same, where what the view has seen before `floor` does not count.
-fn since(floor: &Floor, parts: &[Part], view: &View) -> Readiness {
-    let one = |part: &Part| match floor.is_reached(part, view) {
-        true => workloads::of(part, view),
-        false => Readiness::waiting(format!("{} \"{}\" is being changed", part.kind, part.name)),
+/// How a release is that consists of `parts`, where what was seen before `floor` does not count.
+fn of(parts: &[Part], floor: &Floor, contents: &Contents) -> Readiness {
+    let one = |part: &Part| match floor.is_reached(part, contents) {
+        true => of_part(part, contents),
+        false => Readiness::waiting(format!("{part} is being changed")),
     };
     parts.iter().map(one).fold(Readiness::Ready, Readiness::worse)
+}
+
+fn of_part(part: &Part, contents: &Contents) -> Readiness {
+    // What only has to be there is: the release has seen to it.
+    if matches!(part.kind, Kind::Plain(_)) || contents.is_mute(&part.kind) {
+        return Readiness::Ready;
+    }
+    let Some(object) = contents.get(&part.kind, &part.name) else {
+        return Readiness::waiting(format!("{part} is not there"));
+    };
+    match &part.kind {
+        Kind::Claim => storage::claim(object, contents),
+        Kind::Custom { kind, .. } => custom::object(kind, object, contents),
+        Kind::DaemonSet => workloads::daemon_set(object, contents),
+        Kind::Definition => custom::definition(object),
+        Kind::Deployment => workloads::deployment(object, contents),
+        Kind::Ingress => routes::ingress(object, contents),
+        Kind::Job => workloads::job(object, contents),
+        Kind::Pod => pods::of(object, contents),
+        Kind::ReplicaSet => workloads::replica_set(object, contents),
+        Kind::Service => routes::service(object, contents),
+        Kind::StatefulSet => workloads::stateful_set(object, contents),
+        Kind::Event | Kind::IngressClass | Kind::Plain(_) => Readiness::Ready,
+    }
 }

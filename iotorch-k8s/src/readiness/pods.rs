@@ -1,109 +1,163 @@
 //! Why a pod is not ready.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::{
-    api::core::v1::{ContainerState, ContainerStatus, Event, Pod},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use serde_json::Value;
+
+use super::{
+    Log, Readiness, Reason,
+    contents::Contents,
+    events::Events,
+    kinds::Kind,
+    object::{Object, items, number, text},
 };
 
-use super::{Log, Readiness, Reason, view::View, workloads::named};
-
 /// How long what may pass by itself, but seldom does, is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How often a container ends with an error before that is not taken for a slow start any more.
-const CRASHES: i32 = 3;
+const CRASHES: i64 = 3;
 
-/// How the pods with these labels are; without any, nothing is known.
-pub(super) fn behind(labels: &BTreeMap<String, String>, view: &View) -> Readiness {
-    let matches = |pod: &Pod| {
-        let own = pod.metadata.labels.clone().unwrap_or_default();
-        !labels.is_empty() && labels.iter().all(|(label, value)| own.get(label) == Some(value))
+/// The pods that a selector with `matchLabels` means; without any labels, none.
+pub(super) fn selected<'a>(selector: &Value, contents: &'a Contents) -> Vec<&'a Object> {
+    let Some(labels) = selector["matchLabels"].as_object().filter(|labels| !labels.is_empty()) else {
+        return Vec::new();
     };
-    let pods =
-        view.pods.all().into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && matches(pod));
-    pods.map(|pod| of(&pod, view)).fold(Readiness::Ready, Readiness::worse)
+    let is_meant = |pod: &&Object| {
+        !pod.is_being_removed() && labels.iter().all(|(label, value)| pod.label(label) == Some(text(value)))
+    };
+    contents.all(Kind::Pod).filter(is_meant).collect()
 }
 
-pub(super) fn of(pod: &Pod, view: &View) -> Readiness {
-    let (name, status) = (named(&pod.metadata), pod.status.clone().unwrap_or_default());
-    let condition = |kind: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == kind);
-    if status.phase.as_deref() == Some("Succeeded")
-        || condition("Ready").is_some_and(|it| it.status == "True")
-    {
+/// The worst of some pods.
+pub(super) fn all(pods: &[&Object], contents: &Contents) -> Readiness {
+    pods.iter().map(|pod| of(pod, contents)).fold(Readiness::Ready, Readiness::worse)
+}
+
+pub(super) fn of(pod: &Object, contents: &Contents) -> Readiness {
+    let (name, status) = (pod.name(), pod.status());
+    if text(&status["phase"]) == "Succeeded" || pod.holds("Ready").is_some() {
         return Readiness::Ready;
     }
-    if let Some(scheduled) = condition("PodScheduled").filter(|scheduled| scheduled.status == "False") {
-        let why = scheduled.message.as_deref().unwrap_or("no reason is given");
+    let events = Events::about(pod, contents);
+    if let Some(scheduled) = pod.condition("PodScheduled").filter(|scheduled| scheduled.is_false()) {
+        let why = scheduled.message();
         let reason = Reason::new(format!("pod \"{name}\" cannot be scheduled: {why}"));
         // Somebody makes a node for it, or its volume, which says itself what it waits for.
-        if warning_like(&pod.metadata, "TriggeredScaleUp", view).is_some()
-            || why.contains("PersistentVolumeClaim")
-        {
+        if events.newest("TriggeredScaleUp").is_some() || why.contains("PersistentVolumeClaim") {
             return Readiness::Waiting(reason);
         }
         return Readiness::Hopeless(Reason { patience: Some(PATIENCE), ..reason });
     }
-    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let containers =
-        containers.map(|status| container(pod, status, view)).fold(Readiness::Ready, Readiness::worse);
-    match containers {
-        Readiness::Ready => Readiness::waiting(match warning(&pod.metadata, view) {
-            Some(message) => format!("pod \"{name}\" is not ready: {message}"),
-            None => format!("pod \"{name}\" is starting"),
+    let containers = containers(pod).map(|status| container(pod, status, &events));
+    match containers.fold(Readiness::Ready, Readiness::worse) {
+        Readiness::Ready => Readiness::waiting(match (gate(pod), events.warning()) {
+            (Some(gate), _) => format!("pod \"{name}\" is not ready: {gate}"),
+            (None, Some(warning)) => format!("pod \"{name}\" is not ready: {warning}"),
+            (None, None) => format!("pod \"{name}\" is starting"),
         }),
         why => why,
     }
 }
 
-fn container(pod: &Pod, status: &ContainerStatus, view: &View) -> Readiness {
-    let (pod_name, name) = (named(&pod.metadata), &status.name);
-    let at = format!("container \"{name}\" of pod \"{pod_name}\"");
-    let ended = |state: &Option<ContainerState>| state.clone().and_then(|state| state.terminated);
-    let failure = ended(&status.state).or_else(|| ended(&status.last_state)).filter(|end| end.exit_code != 0);
-    if let Some(failure) = failure {
-        let code = failure.exit_code;
-        let why = match failure.reason.as_deref() {
-            Some("OOMKilled") => "it needs more memory than its limit".to_owned(),
-            _ => format!("it ended with exit code {code}"),
+/// The log of the container that failed in one of some pods.
+pub(super) fn failure(pods: &[&Object]) -> Option<Log> {
+    let failed = |pod: &&Object| {
+        let failed =
+            containers(pod).find(|status| number(&status["state"]["terminated"]["exitCode"]) != 0)?;
+        Some(log(pod, failed))
+    };
+    let mut pods = pods.to_vec();
+    pods.sort_by_key(|pod| pod.metadata().creation_timestamp.as_ref().map(|time| time.0));
+    pods.iter().rev().find_map(failed)
+}
+
+fn containers(pod: &Object) -> impl Iterator<Item = &Value> {
+    let status = pod.status();
+    items(&status["initContainerStatuses"]).iter().chain(items(&status["containerStatuses"]))
+}
+
+/// What somebody else has to say of a pod before it is ready (`readinessGates`), once its containers are.
+fn gate(pod: &Object) -> Option<&str> {
+    let ready = pod.condition("Ready")?;
+    (ready.reason() == "ReadinessGatesNotReady").then(|| ready.message())
+}
+
+fn container(pod: &Object, status: &Value, events: &Events<'_>) -> Readiness {
+    let name = text(&status["name"]);
+    let at = format!("container \"{name}\" of pod \"{}\"", pod.name());
+    if status["ready"] == true {
+        return Readiness::Ready;
+    }
+    if let Some(failure) = failure_of(status) {
+        let why = match (text(&failure["reason"]), events.failed_probe(name)) {
+            ("OOMKilled", _) => "it needs more memory than its limit".to_owned(),
+            (_, Some(probe)) => format!("it was stopped after its probes failed: {probe}"),
+            _ => format!("it ended with exit code {}", number(&failure["exitCode"])),
         };
-        let times = status.restart_count + i32::from(ended(&status.state).is_some());
-        let log = Log {
-            pod: pod_name.to_owned(),
-            container: name.clone(),
-            previous: ended(&status.state).is_none(),
-        };
+        let has_ended = status["state"]["terminated"].is_object();
+        let times = number(&status["restartCount"]) + i64::from(has_ended);
         let often = if times > 1 { format!(", {times} times") } else { String::new() };
-        let reason = Reason { log: Some(log), ..Reason::new(format!("{at} fails: {why}{often}")) };
+        let reason =
+            Reason { log: Some(log(pod, status)), ..Reason::new(format!("{at} fails: {why}{often}")) };
         return if times >= CRASHES { Readiness::Hopeless(reason) } else { Readiness::Waiting(reason) };
     }
-    let Some(waiting) = status.state.clone().and_then(|state| state.waiting) else { return Readiness::Ready };
-    let told = waiting.message.clone().unwrap_or_default();
-    match waiting.reason.as_deref().unwrap_or_default() {
+    let waiting = &status["state"]["waiting"];
+    if waiting.is_null() {
+        let is_running = status["state"]["running"].is_object();
+        return match events.unhealthy(name).filter(|_| is_running) {
+            Some(probe) => Readiness::waiting(format!("{at} is not ready: {probe}")),
+            None => Readiness::Ready,
+        };
+    }
+    match text(&waiting["reason"]) {
         // How the kubelet calls it until it has begun.
-        "" | "ContainerCreating" | "PodInitializing" => match warning(&pod.metadata, view) {
-            Some(message) => Readiness::waiting(format!("{at} is not started: {message}")),
+        "" | "ContainerCreating" | "PodInitializing" => match events.warning() {
+            Some(warning) => Readiness::waiting(format!("{at} is not started: {warning}")),
             None => Readiness::Ready,
         },
         reason @ ("ErrImagePull" | "ImagePullBackOff") => {
             // The message of the back-off does not say why; the event of the try before it does.
-            let why = pulled(&pod.metadata, view).unwrap_or(told);
-            let reason_text = Reason::new(format!("image \"{}\" cannot be pulled: {why}", status.image));
-            if reason == "ImagePullBackOff" && is_final(&why) {
-                Readiness::Hopeless(reason_text)
+            let why = events.pull().unwrap_or_else(|| text(&waiting["message"]));
+            let image = text(&status["image"]);
+            let told = Reason::new(format!("image \"{image}\" cannot be pulled: {why}"));
+            if reason == "ImagePullBackOff" && is_final(why) {
+                Readiness::Hopeless(told)
             } else {
-                Readiness::Waiting(reason_text)
+                Readiness::Waiting(told)
             }
         }
         "ErrImageNeverPull" => {
-            Readiness::hopeless(format!("image \"{}\" is not on the node, and is never pulled", status.image))
+            let image = text(&status["image"]);
+            Readiness::hopeless(format!("image \"{image}\" is not on the node, and is never pulled"))
         }
-        "InvalidImageName" => Readiness::hopeless(format!("\"{}\" is no name of an image", status.image)),
-        reason => Readiness::Hopeless(Reason {
-            patience: Some(PATIENCE),
-            ..Reason::new(format!("{at} cannot be started: {}", if told.is_empty() { reason } else { &told }))
-        }),
+        "InvalidImageName" => {
+            Readiness::hopeless(format!("\"{}\" is no name of an image", text(&status["image"])))
+        }
+        reason => {
+            let told = text(&waiting["message"]);
+            let why = if told.is_empty() { reason } else { told };
+            Readiness::Hopeless(Reason {
+                patience: Some(PATIENCE),
+                ..Reason::new(format!("{at} cannot be started: {why}"))
+            })
+        }
+    }
+}
+
+/// The last end of a container, if that was an error; also one that counts as success, where the container has to go on.
+fn failure_of(status: &Value) -> Option<&Value> {
+    let ends = [&status["state"]["terminated"], &status["lastState"]["terminated"]];
+    let last = ends.into_iter().find(|end| end.is_object())?;
+    let goes_on = text(&status["state"]["waiting"]["reason"]) == "CrashLoopBackOff";
+    (number(&last["exitCode"]) != 0 || goes_on).then_some(last)
+}
+
+fn log(pod: &Object, status: &Value) -> Log {
+    Log {
+        pod: pod.name().to_owned(),
+        container: text(&status["name"]).to_owned(),
+        previous: !status["state"]["terminated"].is_object(),
     }
 }
 
@@ -112,44 +166,4 @@ fn is_final(why: &str) -> bool {
     ["not found", "manifest unknown", "denied", "unauthorized", "no match for platform"]
         .iter()
         .any(|answer| why.to_lowercase().contains(answer))
-}
-
-/// Why the last try to pull an image failed.
-fn pulled(metadata: &ObjectMeta, view: &View) -> Option<String> {
-    let told = events(metadata, view).into_iter().filter(|event| event.reason.as_deref() == Some("Failed"));
-    let told = told
-        .filter_map(|event| event.message.clone())
-        .filter(|message| message.starts_with("Failed to pull"));
-    let told = told.last()?;
-    Some(told.split_once("\": ").map_or(told.as_str(), |(_, why)| why).to_owned())
-}
-
-/// The newest warning about an object.
-pub(super) fn warning(metadata: &ObjectMeta, view: &View) -> Option<String> {
-    let warnings =
-        events(metadata, view).into_iter().filter(|event| event.type_.as_deref() == Some("Warning"));
-    warnings.last()?.message.clone()
-}
-
-/// The newest warning with this reason.
-pub(super) fn warning_of(metadata: &ObjectMeta, reason: &str, view: &View) -> Option<String> {
-    let warnings =
-        events(metadata, view).into_iter().filter(|event| event.type_.as_deref() == Some("Warning"));
-    warnings.filter(|event| event.reason.as_deref() == Some(reason)).last()?.message.clone()
-}
-
-fn warning_like(metadata: &ObjectMeta, reason: &str, view: &View) -> Option<String> {
-    events(metadata, view).into_iter().rfind(|event| event.reason.as_deref() == Some(reason))?.message.clone()
-}
-
-/// What was told of an object, the oldest first.
-fn events(metadata: &ObjectMeta, view: &View) -> Vec<std::sync::Arc<Event>> {
-    let about = |event: &Event| event.involved_object.uid == metadata.uid;
-    let mut events: Vec<_> = view.events.all().into_iter().filter(|event| about(event)).collect();
-    events.sort_by_key(|event| {
-        let micro = event.event_time.as_ref().map(|time| time.0);
-        let last = event.last_timestamp.as_ref().map(|time| time.0);
-        last.max(micro)
-    });
-    events
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Floor, Log, Part, Readiness, Reason, View, since};
+use super::{Contents, Floor, Kind, Log, Part, Readiness, Reason, View, Watch, of};
 use crate::error::failed;
 
 /// How long a reason has to last until it is told: pods go through several in their first moments.
@@ -20,11 +20,24 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const LAST_LINES: i64 = 5;
 const LONGEST_LINE: usize = 200;
 
+/// How long a watch may be broken off before the wait ends with the reason: an API server that was started again is back by then.
+const OUTAGE: Duration = Duration::from_secs(15);
+
+/// How the parts of a release are now.
+///
+/// # Errors
+/// What is in the way of watching them.
+pub(crate) async fn now(parts: &[Part], view: &View) -> Result<Readiness> {
+    view.see(&Watch::of(parts)).await?;
+    Ok(of(parts, &Floor::default(), &view.contents()))
+}
+
 /// Waits for the parts of a release.
 ///
 /// # Errors
 /// [`ErrorKind::NotReady`] each time that there is another reason, so that the person sees it: the caller asks again at once;
-/// [`ErrorKind::Infeasible`] when waiting cannot help.
+/// [`ErrorKind::Infeasible`] when waiting cannot help; what is in the way of watching them, at once if it is a right that is missing,
+/// else when it lasts.
 pub(crate) async fn wait(
     cx: &Context,
     client: &Client,
@@ -33,24 +46,39 @@ pub(crate) async fn wait(
     parts: &[Part],
     view: &View,
 ) -> Result<()> {
-    view.listed().await?;
-    let floor = Floor::now(client, namespace, parts).await;
+    let watches = Watch::of(parts);
+    view.see(&watches).await?;
+    let places = view.contents().places(parts);
+    let floor = Floor::now(places).await;
     let floor = floor.map_err(|error| failed(format!("cannot look at release \"{release}\""), error))?;
     let mut changes = view.changes();
     loop {
-        let (reason, hopeless) = match since(&floor, parts, view) {
+        let (found, trouble) = {
+            let contents = view.contents();
+            (of(parts, &floor, &contents), contents.trouble_with(&watches).cloned())
+        };
+        let (reason, hopeless) = match found {
             Readiness::Ready => return Ok(()),
             Readiness::Waiting(reason) => (reason, false),
             Readiness::Hopeless(reason) => (reason, true),
         };
         let note = view.note(release, &reason.text);
-        let given_up = hopeless.then(|| note.since + reason.patience.unwrap_or_default());
+        // What is not seen any more may have passed.
+        let is_sure = hopeless && trouble.is_none();
+        let given_up = is_sure.then(|| note.since + reason.patience.unwrap_or_default());
         let now = Instant::now();
         if given_up.is_some_and(|at| at <= now) {
             let why = described(client, namespace, &reason).await;
             return Err(Error::new(ErrorKind::Infeasible, "it cannot become ready").with_source(why));
         }
         let last = cx.deadline.checked_sub(FAREWELL).unwrap_or(now);
+        let blind = trouble.map(|trouble| match trouble.is_denied() {
+            true => (now, trouble),
+            false => (last.min(trouble.since + OUTAGE), trouble),
+        });
+        if let Some((_, trouble)) = blind.as_ref().filter(|(until, _)| *until <= now) {
+            return Err(trouble.to_error());
+        }
         let told = (!note.is_told).then(|| note.since + SETTLED);
         if cx.cancelled.is_cancelled() || last <= now || told.is_some_and(|at| at <= now) {
             view.told(release);
@@ -59,7 +87,8 @@ pub(crate) async fn wait(
                 .with_retry_after(Duration::ZERO)
                 .with_source(why));
         }
-        let next = [Some(last), told, given_up].into_iter().flatten().min().unwrap_or(last);
+        let blind = blind.map(|(until, _)| until);
+        let next = [Some(last), told, given_up, blind].into_iter().flatten().min().unwrap_or(last);
         tokio::select! {
             () = changes.next() => {}
             () = sleep_until(next) => {}
@@ -68,15 +97,16 @@ pub(crate) async fn wait(
     }
 }
 
-/// Waits until no pod and no claim of a volume with these labels is left.
+/// Waits until no pod and no claim of a volume with this label is left.
 ///
 /// # Errors
-/// [`ErrorKind::NotReady`] shortly before the deadline, and when the person asked to stop.
+/// [`ErrorKind::NotReady`] shortly before the deadline, and when the person asked to stop; what is in the way of watching them.
 pub(crate) async fn gone(cx: &Context, label: (&str, &str), view: &View) -> Result<()> {
-    view.listed().await?;
+    let watches = [Kind::Pod, Kind::Claim].map(Watch::all).into();
+    view.see(&watches).await?;
     let mut changes = view.changes();
     loop {
-        let left = view.labelled(label);
+        let left = labelled(label, &view.contents());
         if left.is_empty() {
             return Ok(());
         }
@@ -93,6 +123,15 @@ pub(crate) async fn gone(cx: &Context, label: (&str, &str), view: &View) -> Resu
             () = cx.cancelled.cancelled() => {}
         }
     }
+}
+
+/// The pods and claims of volumes with a label, in words.
+fn labelled((label, value): (&str, &str), contents: &Contents) -> Vec<String> {
+    let of_kind = |kind: Kind, called: &'static str| {
+        let those = contents.all(kind).filter(|object| object.label(label) == Some(value));
+        those.map(move |object| format!("{called} \"{}\"", object.name()))
+    };
+    of_kind(Kind::Pod, "pod").chain(of_kind(Kind::Claim, "claim")).collect()
 }
 
 /// A reason with the last lines of the log that belongs to it.
