@@ -1,10 +1,11 @@
 //! Objects of the API server, put in place and taken away again and again.
 
 use kube::{
-    Api,
+    Api, Resource,
     api::{Patch, PatchParams},
+    core::Request,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::json;
 
 use crate::{error::is_not_found, mark::IOTORCH};
@@ -12,7 +13,7 @@ use crate::{error::is_not_found, mark::IOTORCH};
 /// Applies an object as it is here; what others have set in it stays.
 pub(crate) async fn put<K>(api: &Api<K>, object: &K) -> kube::Result<()>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + Serialize,
 {
     let name = object.meta().name.clone().unwrap_or_default();
     let params = PatchParams::apply(IOTORCH).force();
@@ -20,7 +21,10 @@ where
     let mut value = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
     value["apiVersion"] = json!(K::api_version(&()));
     value["kind"] = json!(K::kind(&()));
-    api.patch(&name, &params, &Patch::Apply(value)).await.map(drop)
+    // The answer is the object, which nobody wants to read: code for reading each kind would be large.
+    let request = Request::new(api.resource_url()).patch(&name, &params, &Patch::Apply(value));
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    api.clone().into_client().request::<IgnoredAny>(request).await.map(drop)
 }
 
 /// Removing what is not there succeeds.

@@ -21,6 +21,10 @@ pub(crate) const FEATURES: [&str; 1] = ["--no-default-features"];
 /// The segment of a program that names its dynamic linker (ELF-64 object file format 1.5, table 16).
 const PT_INTERP: u32 = 3;
 
+/// A program that may lie anywhere in memory lists the addresses in it that depend on where: a bit for most of them, not 24 bytes for
+/// each (section type SHT_RELR of the generic ABI of ELF, which musl's start files know since 1.2.4).
+const SMALL_RELOCATIONS: &str = "\"-Clink-arg=--pack-dyn-relocs=relr\"";
+
 /// Builds the program for a machine by a `cargo build` that says where, and gives its path.
 ///
 /// # Errors
@@ -42,7 +46,7 @@ pub(crate) fn build(cargo: CommandLine, machine: Machine, profile: &str) -> Resu
         .args(FEATURES)
         .args(["--message-format", "json-render-diagnostics"])
         .args(["--config", &format!("target.{triple}.linker=\"rust-lld\"")])
-        .args(["--config", &format!("target.{triple}.rustflags=[{}]", plain_paths()?)])
+        .args(["--config", &format!("target.{triple}.rustflags=[{}, {SMALL_RELOCATIONS}]", plain_paths()?)])
         .output()?;
     let program =
         executable(&output).ok_or_else(|| Failure::new("cannot find the program that cargo built"))?;
