@@ -182,4 +182,13 @@ pub trait Domain: Send + Sync {
         let _ = (cx, id);
         false
     }
+
+    /// Whether `call` may be made again although an earlier one like it, whose process has died, may still act: what comes late must
+    /// then change nothing. That is so when its requests name their object and put it whole, as long as no other call has changed
+    /// the object since (core waits before such a one); of a call that removes an object, when it can never remove one
+    /// that was made after it. Otherwise core waits for the deadline of the earlier call before it goes on.
+    fn repeats_at_once(&self, call: &Work) -> bool {
+        let _ = call;
+        false
+    }
 }

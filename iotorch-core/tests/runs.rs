@@ -400,23 +400,59 @@ fn observed(lab: &Lab) -> (Engine, Arc<Recorder>) {
     (engine, recorder)
 }
 
+/// A lab whose process died in the middle of making [`DEVICE`], in run 1.
+async fn died_at_the_device() -> Lab {
+    let lab = Lab::new();
+    lab.world.inject(DEVICE, Fault::Delay(Duration::from_secs(5)));
+    let plan = lab.engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap();
+    let died =
+        tokio::time::timeout(Duration::from_secs(1), lab.engine.apply(plan, RunOptions::default())).await;
+    assert!(died.is_err());
+    lab
+}
+
+/// The first step that is held back, and for how long.
+fn first_held(recorder: &Recorder) -> Option<(KindName, Duration)> {
+    let events = recorder.0.lock().unwrap();
+    events.iter().find_map(|RunEvent { at, event, .. }| match event {
+        Progress::StepHeld { resource, until } => {
+            Some((resource.kind(), Duration::try_from(until.duration_since(*at)).unwrap()))
+        }
+        _ => None,
+    })
+}
+
 #[test]
 fn a_step_that_an_earlier_call_holds_back_says_until_when() {
     in_virtual_time(async {
-        let lab = Lab::new();
-        lab.world.inject(DEVICE, Fault::Delay(Duration::from_secs(5)));
-        let plan = lab.engine.plan(&goal(FailurePolicy::Rollback)).await.unwrap();
-        let died =
-            tokio::time::timeout(Duration::from_secs(1), lab.engine.apply(plan, RunOptions::default())).await;
-        assert!(died.is_err());
+        let lab = died_at_the_device().await;
+        let (engine, recorder) = observed(&lab);
+        let resumed_at = tokio::time::Instant::now();
+        let report = engine.resume(RunId(1), Direction::Rollback, RunOptions::default()).await;
+        assert_eq!(report.unwrap_err().report.runs[0].state, RunState::RolledBack);
+        let (kind, held) = first_held(&recorder).unwrap();
+        assert_eq!(kind, KindName::Device);
+        assert!(held > Duration::from_secs(50) && resumed_at.elapsed() >= held, "held for {held:?}");
+        assert!(lab.world.objects().is_empty());
+    });
+}
+
+#[test]
+fn what_was_cut_off_is_made_again_at_once_and_only_another_call_waits() {
+    in_virtual_time(async {
+        let lab = died_at_the_device().await;
         let (engine, recorder) = observed(&lab);
         let resumed_at = tokio::time::Instant::now();
         engine.resume(RunId(1), Direction::Policy, RunOptions::default()).await.unwrap();
-        let events = recorder.0.lock().unwrap();
-        let RunEvent { at, event, .. } = &events[1];
-        let Progress::StepHeld { resource, until } = event else { panic!("{event:?}") };
-        assert_eq!(resource.kind(), KindName::Device);
-        let held = Duration::try_from(until.duration_since(*at)).unwrap();
+        assert!(resumed_at.elapsed() < Duration::from_secs(1), "{:?}", resumed_at.elapsed());
+        assert_eq!(first_held(&recorder), None);
+
+        let mut without = goal(FailurePolicy::Rollback);
+        without.slices[0].spec.devices.retain(|device| device.name.as_str() != "bench-2");
+        let plan = engine.plan(&without).await.unwrap();
+        engine.apply(plan, RunOptions::default()).await.unwrap();
+        let (kind, held) = first_held(&recorder).expect("the call that was cut off may still come");
+        assert_eq!(kind, KindName::Device);
         assert!(held > Duration::from_secs(50) && resumed_at.elapsed() >= held, "held for {held:?}");
     });
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use iotorch_core::{
     Context, Domain, Error, ErrorKind, Health, Observed, Result, Scope,
     model::{InfrastructureName, PartName},
-    resource::{KindName, Outputs, ResourceId, SpaceSpec, Spec, Work, WorkloadSpec},
+    resource::{KindName, Outputs, Ownership, ResourceId, SpaceSpec, Spec, Work, WorkloadSpec},
 };
 use iotorch_helm::{HelmEngine, storage::StoredRelease};
 use k8s_openapi::api::core::v1::Namespace;
@@ -161,6 +161,11 @@ impl Domain for KubernetesDomain {
             return false;
         };
         engine.is_idle(&release).await.unwrap_or(false)
+    }
+
+    /// What is set up in a namespace is put whole and for this very namespace, and only this very namespace is removed.
+    fn repeats_at_once(&self, call: &Work) -> bool {
+        matches!(call, Work::Space(_)) && call.ownership() == Ownership::Ours
     }
 }
 

@@ -91,20 +91,25 @@ async fn ensure(
             (Owner::Foreign(owner), _) => return Err(mark::taken(what(), "the namespace", &owner)),
         },
     };
-    let namespace =
+    let mut namespace =
         namespace(cx, id, spec, adopted, cluster.config.pod_security.unwrap_or_default().as_str())?;
-    if found.is_none() {
+    // Of this very namespace, so that what comes late does not make it again.
+    namespace.metadata.uid = found.as_ref().and_then(|found| found.metadata.uid.clone());
+    let (done, quicker) = match found {
         // Made, not applied: somebody else may have been quicker.
-        match namespaces.create(&PostParams::default(), &namespace).await {
-            Ok(_) => {}
-            Err(error) if is_conflict(&error) => {
-                return Err(Error::new(ErrorKind::NotReady, what())
-                    .with_source(Error::new(ErrorKind::NotReady, "somebody else has just made it")));
-            }
-            Err(error) => return Err(failed(what(), error)),
+        None => (
+            namespaces.create(&PostParams::default(), &namespace).await.map(drop),
+            "somebody else has just made it",
+        ),
+        Some(_) => (put(&namespaces, &namespace).await, "somebody else has just removed it"),
+    };
+    match done {
+        Ok(()) => {}
+        Err(error) if is_conflict(&error) => {
+            return Err(Error::new(ErrorKind::NotReady, what())
+                .with_source(Error::new(ErrorKind::NotReady, quicker)));
         }
-    } else {
-        put(&namespaces, &namespace).await.map_err(|error| failed(what(), error))?;
+        Err(error) => return Err(failed(what(), error)),
     }
     furnish(cluster, client, spec).await.map_err(|error| failed(what(), error))?;
     Ok(outputs(spec))

@@ -11,8 +11,8 @@ use futures::{StreamExt, stream};
 use iotorch_core::{
     Context, Domain, Error, ErrorKind, Health, Mark, Observed, Result, Route, Scope,
     resource::{
-        Application, ApplicationOutputs, ApplicationSpec, Endpoint, Inputs, Job, Outputs, Ownership,
-        ResourceId, Role, Spec, Work,
+        Application, ApplicationOutputs, ApplicationSpec, Endpoint, Inputs, Job, KindName, Outputs,
+        Ownership, ResourceId, Role, Spec, Work,
     },
     secret::SecretRef,
 };
@@ -198,8 +198,14 @@ impl Domain for LiteDomain {
         stream::iter(steps).buffered(AT_ONCE).collect().await
     }
 
-    async fn is_quiescent(&self, _: &Context, _: &ResourceId) -> bool {
-        self.in_process
+    /// Nothing outlives the process that it runs in; and to find out whether an application answers changes nothing.
+    async fn is_quiescent(&self, _: &Context, id: &ResourceId) -> bool {
+        self.in_process || id.kind() == KindName::Application
+    }
+
+    /// Objects are put whole, each under its own path. One that is removed late may have been put again since.
+    fn repeats_at_once(&self, call: &Work) -> bool {
+        call.ownership() == Ownership::Ours && !call.change().is_delete()
     }
 }
 

@@ -186,7 +186,7 @@ impl Engine {
         let mut saga = Saga::new(Arc::clone(&self.shared), row.run, &state, tally, options);
         let ended = async {
             saga.announce();
-            if !saga.settle().await? {
+            if !saga.settle(direction).await? {
                 return Err(refused(ErrorKind::Cancelled, "the wait for an earlier call was ended"));
             }
             saga.turn(direction).await?;

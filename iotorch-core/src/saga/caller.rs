@@ -188,23 +188,39 @@ impl Caller {
         self.shared.clock.now() + ahead.unwrap_or(SignedDuration::ZERO)
     }
 
-    /// Waits until no call on `id` that was left without an answer can act any more: until `until`, unless the domain knows better.
-    /// `false` when the person asked to stop.
+    /// Waits until no call on `id` that was left without an answer can act any more: until `until`, or until the domain knows that
+    /// they are over. `false` when the person asked to stop.
     pub(crate) async fn outwait(
         &self,
         connection: &Connection,
         id: &ResourceId,
         until: Option<Timestamp>,
     ) -> bool {
-        let Some(until) = until.filter(|until| *until > self.shared.clock.now()) else { return true };
-        let observe = self.shared.limits.observe_deadline;
-        let cx = self.context(Instant::now() + observe);
-        if tokio::time::timeout(observe, connection.domain.is_quiescent(&cx, id)).await == Ok(true) {
+        let Some(until) = until else { return true };
+        let mut attempt = 0;
+        while !self.is_over(connection, id, until).await {
+            if attempt == 0 {
+                tracing::info!(step = %id, %until, "waiting until an earlier call can no longer act");
+                self.shared.tell(&self.run, Progress::StepHeld { resource: id.clone(), until });
+            }
+            attempt += 1;
+            let pause = self.shared.limits.pause(attempt).min(self.shared.limits.longest_ready_pause);
+            let wake = (Instant::now() + pause).min(self.shared.clock.instant_of(until));
+            if !self.sleep_until(wake).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether no call on `id` that may act until `until` can act any more, because that is past or the domain knows.
+    pub(crate) async fn is_over(&self, connection: &Connection, id: &ResourceId, until: Timestamp) -> bool {
+        if until <= self.shared.clock.now() {
             return true;
         }
-        tracing::info!(step = %id, %until, "waiting until an earlier call can no longer act");
-        self.shared.tell(&self.run, Progress::StepHeld { resource: id.clone(), until });
-        self.sleep_until(self.shared.clock.instant_of(until)).await
+        let observe = self.shared.limits.observe_deadline;
+        let cx = self.context(Instant::now() + observe);
+        tokio::time::timeout(observe, connection.domain.is_quiescent(&cx, id)).await == Ok(true)
     }
 
     /// Whether the slice's policy is to wait for a place that is away, and the time for that is not over.

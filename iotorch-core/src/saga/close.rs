@@ -140,7 +140,7 @@ impl Saga {
                     uses: step.uses.clone(),
                     inputs: (*given.inputs).clone(),
                     outputs: Outputs::Removed { residue: Vec::new() },
-                    uncertain_until: self.tally.uncertain.get(&id).copied(),
+                    uncertain_until: self.tally.uncertain_until(&self.run.plan, &step.resource, None),
                     tainted: Some(cause),
                     changed_at: shared.clock.now(),
                     run: self.run.id,

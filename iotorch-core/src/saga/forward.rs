@@ -10,7 +10,7 @@ use super::{
     Connection,
     caller::{Answer, Caller, Halt, describe},
     run::Saga,
-    tally::Given,
+    tally::{Given, Way},
 };
 use crate::{
     error::Result,
@@ -38,8 +38,10 @@ pub(super) struct Call {
     pub(super) step: StepId,
     pub(super) work: Work,
     pub(super) given: Given,
-    /// Until when an earlier call on the resource, whose answer never came, may still act.
+    /// Until when an earlier call on the resource, whose answer never came, may still act: one to wait for before this one.
     pub(super) uncertain_until: Option<Timestamp>,
+    /// The same of one that was like this one, and may come late without harm until another is made.
+    pub(super) repeated_until: Option<Timestamp>,
 }
 
 /// A step, done or undone or not.
@@ -145,10 +147,18 @@ impl Saga {
             let Some(work) = Work::new(step.resource.clone(), change, inputs.clone(), step.ownership) else {
                 continue;
             };
-            let uncertain_until = self.tally.uncertain_until(&plan, &step.resource);
+            let again =
+                self.repeats_at_once(id, Way::There, &*self.caller.connection(step)?, Some(&work));
+            let again = again.then_some((id, Way::There));
+            let uncertain_until = self.tally.uncertain_until(&plan, &step.resource, again);
             let uncertain_until = uncertain_until.max(record.and_then(|record| record.uncertain_until));
-            let call =
-                Call { step: id, work, given: Given { inputs: Arc::new(inputs), prior }, uncertain_until };
+            let call = Call {
+                step: id,
+                work,
+                given: Given { inputs: Arc::new(inputs), prior },
+                uncertain_until,
+                repeated_until: again.and_then(|call| self.tally.doubt_of(call)),
+            };
             let key = (step.resource.scope(), step.resource.kind(), step.change.is_delete());
             groups.entry(key).or_default().push(call);
         }
@@ -301,6 +311,7 @@ impl Caller {
                 Ok(outputs) => {
                     completed.steps.push(call.step);
                     told.push(Progress::StepSucceeded { resource, undo: false, took: begun.elapsed() });
+                    let uncertain_until = uncertain_until.max(call.repeated_until);
                     self.succeed(call, outputs, uncertain_until, &mut completed.writes)
                 }
                 Err(Halt::Failed(error)) => {

@@ -7,14 +7,19 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, caller::Caller, forward::PhaseEnd, tally::Tally};
+use super::{
+    Connection, Shared,
+    caller::Caller,
+    forward::PhaseEnd,
+    tally::{Tally, Way},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     model::FailurePolicy,
     observer::Progress,
     orchestrator::{Direction, RunOptions},
-    plan::Phase,
-    resource::ResourceId,
+    plan::{Phase, StepId},
+    resource::{ResourceId, Work},
     store::{JournalEvent, Record, Run, RunState, SliceState, Write},
 };
 
@@ -95,17 +100,44 @@ impl Saga {
         Ok(())
     }
 
-    /// Waits until no call of an earlier process can act any more; `false` when the person asked to stop.
-    pub(crate) async fn settle(&self) -> Result<bool> {
-        let in_flight: Vec<_> = self.tally.in_flight().collect();
-        for (step, deadline) in in_flight {
-            let step = self.caller.step(step);
+    /// Waits until no call of an earlier process can act any more, but for those that are going to be made again and may be at once;
+    /// `false` when the person asked to stop.
+    pub(crate) async fn settle(&mut self, direction: Direction) -> Result<bool> {
+        let cut_off: Vec<_> = self.tally.cut_off().collect();
+        for (id, way, deadline) in cut_off {
+            let step = self.caller.step(id);
             let connection = self.caller.connection(step)?;
-            if !self.caller.outwait(&connection, &step.resource, Some(deadline)).await {
+            let is_made_again = match (way, direction) {
+                (_, Direction::Abandon) | (Way::There, Direction::Rollback) => false,
+                (Way::There, _) => !self.tally.unwinding,
+                (Way::Back, _) => true,
+            };
+            if self.caller.is_over(&connection, &step.resource, deadline).await {
+                self.tally.calm(id);
+            } else if is_made_again && self.repeats_at_once(id, way, &connection, None) {
+                tracing::debug!(step = %step.resource, "what was cut off is made again at once");
+            } else if self.caller.outwait(&connection, &step.resource, Some(deadline)).await {
+                self.tally.calm(id);
+            } else {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether the call that was made of a step last may be made again at once, which is `next` where that is known.
+    pub(super) fn repeats_at_once(
+        &self,
+        id: StepId,
+        way: Way,
+        connection: &Connection,
+        next: Option<&Work>,
+    ) -> bool {
+        let step = self.caller.step(id);
+        let Some(last) = self.tally.given[id.index()].as_ref().and_then(|given| given.call(step, way)) else {
+            return false;
+        };
+        next.is_none_or(|next| *next == last) && connection.domain.repeats_at_once(&last)
     }
 
     /// Tells who watches that the run begins, or goes on.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::{
     error::Cause,
-    plan::{SlicePlan, StepId},
-    resource::{Inputs, ResourceId},
+    plan::{SlicePlan, Step, StepId},
+    resource::{Inputs, ResourceId, Work},
     store::{Entry, JournalEvent, Record},
 };
 
@@ -32,11 +32,44 @@ pub(crate) enum StepState {
     UndoFailed(Cause),
 }
 
+impl StepState {
+    /// The call that was under way last, with its deadline.
+    const fn under_way(&self) -> Option<(Way, Timestamp)> {
+        match self {
+            Self::Started { deadline } => Some((Way::There, *deadline)),
+            Self::Undoing { deadline } => Some((Way::Back, *deadline)),
+            _ => None,
+        }
+    }
+}
+
+/// Which way a call takes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// It does it.
+    There,
+    /// It undoes it.
+    Back,
+}
+
 /// What a step was given, and what its records were before.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) inputs: Arc<Inputs>,
     pub(crate) prior: Vec<Arc<Record>>,
+}
+
+impl Given {
+    /// The call that does a step or takes back what it made. None where an undo is more than one call.
+    pub(crate) fn call(&self, step: &Step, way: Way) -> Option<Work> {
+        let change = step.change.clone().map(|spec| (*spec).clone());
+        let (change, ownership) = match way {
+            Way::There => (change, step.ownership),
+            Way::Back if self.prior.is_empty() => (change.inverse(), step.ownership.inverse()),
+            Way::Back => return None,
+        };
+        Work::new(step.resource.clone(), change, (*self.inputs).clone(), ownership)
+    }
 }
 
 /// How far a run is.
@@ -45,7 +78,7 @@ pub(crate) struct Tally {
     pub(crate) steps: Vec<StepState>,
     pub(crate) given: Vec<Option<Given>>,
     /// Until when a call of the step, whose answer never came, may still act.
-    pub(crate) uncertain: BTreeMap<StepId, Timestamp>,
+    uncertain: BTreeMap<(StepId, Way), Timestamp>,
     pub(crate) committed: bool,
     pub(crate) unwinding: bool,
     /// What other systems keep although it was deleted.
@@ -88,30 +121,33 @@ impl Tally {
                 self.set(*step, StepState::Started { deadline: *deadline });
             }
             JournalEvent::Succeeded { step, residue, uncertain_until } => {
-                self.doubt(*step, *uncertain_until);
+                self.doubt(*step, Way::There, *uncertain_until);
                 self.residue.extend(residue.iter().cloned());
                 self.set(*step, StepState::Done);
             }
             JournalEvent::Skipped { step } => self.set(*step, StepState::Skipped),
             JournalEvent::Failed { step, cause, uncertain_until } => {
-                self.doubt(*step, *uncertain_until);
+                self.doubt(*step, Way::There, *uncertain_until);
                 self.failure.get_or_insert_with(|| (*step, cause.clone(), entry.at));
                 self.set(*step, StepState::Failed(cause.clone()));
             }
             JournalEvent::Committed => self.committed = true,
             JournalEvent::Unwinding => self.unwinding = true,
             JournalEvent::UndoStarted { step, deadline } => {
-                self.set(*step, StepState::Undoing { deadline: *deadline })
+                self.set(*step, StepState::Undoing { deadline: *deadline });
             }
             JournalEvent::UndoFinished { step, uncertain_until } => {
-                self.doubt(*step, *uncertain_until);
+                self.doubt(*step, Way::Back, *uncertain_until);
                 self.set(*step, StepState::Undone);
             }
             JournalEvent::UndoFailed { step, cause, uncertain_until } => {
-                self.doubt(*step, *uncertain_until);
+                self.doubt(*step, Way::Back, *uncertain_until);
                 self.set(*step, StepState::UndoFailed(cause.clone()));
             }
             JournalEvent::Resumed { .. } => {
+                for (step, way, deadline) in self.cut_off().collect::<Vec<_>>() {
+                    self.doubt(step, way, Some(deadline));
+                }
                 if !self.unwinding {
                     self.failure = None;
                 }
@@ -119,9 +155,9 @@ impl Tally {
         }
     }
 
-    fn doubt(&mut self, step: StepId, until: Option<Timestamp>) {
+    fn doubt(&mut self, step: StepId, way: Way, until: Option<Timestamp>) {
         if let Some(until) = until {
-            let known = self.uncertain.entry(step).or_insert(until);
+            let known = self.uncertain.entry((step, way)).or_insert(until);
             *known = until.max(*known);
         }
     }
@@ -134,11 +170,43 @@ impl Tally {
         &self.steps[step.index()]
     }
 
-    /// Until when a call of this run on `resource` or on what lives in it, whose answer never came, may still act.
-    pub(crate) fn uncertain_until(&self, plan: &SlicePlan, resource: &ResourceId) -> Option<Timestamp> {
+    /// The calls that were under way when the process of a run ended, with the time after which they cannot act.
+    pub(crate) fn cut_off(&self) -> impl Iterator<Item = (StepId, Way, Timestamp)> + '_ {
+        (0_u32..).map(StepId).zip(&self.steps).filter_map(|(step, state)| {
+            let (way, deadline) = state.under_way()?;
+            Some((step, way, deadline))
+        })
+    }
+
+    /// Until when a call whose answer never came may still act.
+    pub(crate) fn doubt_of(&self, call: (StepId, Way)) -> Option<Timestamp> {
+        self.uncertain.get(&call).copied()
+    }
+
+    /// Until when a call of this run on `resource` or on what lives in it, whose answer never came, may still act; those that `except`
+    /// names do not count.
+    pub(crate) fn uncertain_until(
+        &self,
+        plan: &SlicePlan,
+        resource: &ResourceId,
+        except: Option<(StepId, Way)>,
+    ) -> Option<Timestamp> {
         let concerns = |id: &ResourceId| id == resource || resource.contains(id);
-        let doubts = self.uncertain.iter().filter(|(step, _)| concerns(&plan.step(**step).resource));
-        doubts.map(|(_, until)| *until).max()
+        let doubts = self.uncertain.iter().filter(|(call, _)| except != Some(**call));
+        doubts
+            .filter(|((step, _), _)| concerns(&plan.step(*step).resource))
+            .map(|(_, until)| *until)
+            .max()
+    }
+
+    /// No call of the step can act any more.
+    pub(crate) fn calm(&mut self, step: StepId) {
+        self.uncertain.retain(|(doubtful, _), _| *doubtful != step);
+        if let StepState::Started { deadline } | StepState::Undoing { deadline } =
+            &mut self.steps[step.index()]
+        {
+            *deadline = Timestamp::MIN;
+        }
     }
 
     /// Whether the step has had, or may have had, an effect that is not undone.
@@ -149,13 +217,5 @@ impl Tally {
     /// Whether later steps can build on it.
     pub(crate) fn is_settled(&self, step: StepId) -> bool {
         matches!(self.state(step), StepState::Done | StepState::Skipped)
-    }
-
-    /// The steps whose call may still be under way in an earlier process, with the time after which it cannot be.
-    pub(crate) fn in_flight(&self) -> impl Iterator<Item = (StepId, Timestamp)> + '_ {
-        (0_u32..).map(StepId).zip(&self.steps).filter_map(|(step, state)| match state {
-            StepState::Started { deadline } | StepState::Undoing { deadline } => Some((step, *deadline)),
-            _ => None,
-        })
     }
 }

@@ -14,7 +14,7 @@ use super::{
     caller::{Caller, Halt, describe},
     forward::{Completed, PhaseEnd},
     run::Saga,
-    tally::{Given, StepState},
+    tally::{Given, StepState, Way},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -59,7 +59,11 @@ impl Saga {
                     let carried =
                         carried.filter_map(|id| Some((id, self.tally.given[id.index()].clone()?))).collect();
                     let Some(given) = self.tally.given[step.index()].clone() else { continue };
-                    let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource);
+                    let connection = self.caller.connection(plan.step(step))?;
+                    let again = self.repeats_at_once(step, Way::Back, &connection, None);
+                    let again = again.then_some((step, Way::Back));
+                    let uncertain_until =
+                        self.tally.uncertain_until(&plan, &plan.step(step).resource, again);
                     let is_delete = plan.step(step).change.is_delete();
                     let records = if is_delete { self.records.clone() } else { BTreeMap::new() };
                     let root = self.records.get(&plan.step(step).resource.scope()).cloned();

@@ -7,7 +7,7 @@ use super::{World, world::Ruling};
 use crate::{
     domain::{Context, Domain, Observed, Scope},
     error::{Error, ErrorKind, Result},
-    resource::{Outputs, ResourceId, Spec, Work},
+    resource::{Outputs, Ownership, ResourceId, Spec, Work},
 };
 
 /// Manages a [`World`].
@@ -58,5 +58,10 @@ impl Domain for SimDomain {
 
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
         join_all(batch.into_iter().map(|work| self.step(cx, work))).await
+    }
+
+    /// Objects are put whole. One that is removed late may have been made again since.
+    fn repeats_at_once(&self, call: &Work) -> bool {
+        call.ownership() == Ownership::Ours && !call.change().is_delete()
     }
 }
