@@ -348,10 +348,37 @@ fn a_place_that_is_away_is_waited_for_by_policy_and_holds_up_no_other_slice() {
             };
             assert_eq!(state("greenhouse"), RunState::Waiting);
             assert_eq!(state("orchard"), RunState::Succeeded);
+            let row = runs.iter().find(|row| row.run.plan.slice.as_str() == "greenhouse").unwrap();
+            let journal = lab.store.journal(row.run.id).await.unwrap();
+            assert!(journal.len() < 100, "{} events of a run that waits for two minutes", journal.len());
             lab.world.heal();
         };
         let (report, ()) = tokio::join!(lab.engine.apply(plan, RunOptions::default()), watch);
         assert!(report.unwrap().runs.iter().all(|run| run.state == RunState::Succeeded));
+    });
+}
+
+#[test]
+fn a_run_whose_place_stays_away_says_how_long_it_has_waited_or_how_it_could() {
+    in_virtual_time(async {
+        for (offline, told) in [
+            (
+                Offline { policy: OnOffline::Wait, limit: Some(TimeSpan::from_millis(30_000)) },
+                "its place could not be reached for 30s, which is as long as the slice waits",
+            ),
+            (Offline::default(), "offline: { policy: wait }"),
+        ] {
+            let lab = Lab::new();
+            let mut slice = corpus::across_clusters();
+            slice.spec.offline = offline;
+            let plan = lab.engine.plan(&corpus::want(slice)).await.unwrap();
+            lab.world.cut_off("cloud-1");
+            let failed = lab.engine.apply(plan, RunOptions::default()).await.unwrap_err();
+            let run = &failed.report.runs[0];
+            assert!(run.took < Duration::from_secs(120), "{:?}", run.took);
+            let cause = serde_json::to_string(&run.failure.as_ref().unwrap().cause).unwrap();
+            assert!(cause.contains(told) && cause.contains("cannot reach \\\"cloud-1\\\""), "{cause}");
+        }
     });
 }
 

@@ -5,14 +5,21 @@ use std::{fmt, time::Duration};
 use iotorch_core::{Error, ErrorKind, Result, model::InfrastructureName};
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::sync::OnceCell;
+use tower::timeout::TimeoutLayer;
 
 use crate::{config::KubernetesConfig, error::kind_of};
 
 /// How long to wait for a connection where the configuration says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the API server may take until it begins to answer. A webhook that it asks may take 30 s
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>). When the network is cut in the
+/// middle of a request, nothing else would tell.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A cluster by the name of its infrastructure.
 pub(crate) struct Cluster {
@@ -47,7 +54,9 @@ impl Cluster {
             config.auth_info.impersonate_groups =
                 Some(whom.groups.clone()).filter(|groups| !groups.is_empty());
         }
-        Client::try_from(config).map_err(|error| self.failed(kind_of(&error), error.to_string()))
+        let client = ClientBuilder::try_from(config)
+            .map_err(|error| self.failed(kind_of(&error), error.to_string()))?;
+        Ok(client.with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT)).build())
     }
 
     async fn client_config(&self) -> Result<Config> {

@@ -91,6 +91,9 @@ fn reason(error: &kube::Error) -> String {
             while let Some(source) = inner.source() {
                 inner = source;
             }
+            if inner.is::<tokio::time::error::Elapsed>() || inner.is::<tower::timeout::error::Elapsed>() {
+                return "the API server does not answer".to_owned();
+            }
             inner.to_string()
         }
     }

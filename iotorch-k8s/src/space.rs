@@ -106,8 +106,9 @@ async fn ensure(
     match done {
         Ok(()) => {}
         Err(error) if is_conflict(&error) => {
-            return Err(Error::new(ErrorKind::NotReady, what())
-                .with_source(Error::new(ErrorKind::NotReady, quicker)));
+            return Err(
+                Error::new(ErrorKind::NotReady, what()).with_source(Error::new(ErrorKind::NotReady, quicker))
+            );
         }
         Err(error) => return Err(failed(what(), error)),
     }

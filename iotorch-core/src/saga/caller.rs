@@ -91,11 +91,13 @@ impl Caller {
         let as_open = |(index, work)| Open { index, work, uncertain_until: None };
         let mut open: Vec<Open> = works.into_iter().enumerate().map(as_open).collect();
         let mut attempt = 0;
+        // How often its place was away, since it last was not.
+        let mut missed = 0;
         while !open.is_empty() {
             let results = self.call(connection, &open, deadline).await;
             attempt += 1;
             let mut again = Vec::new();
-            let usual = self.shared.limits.pause(attempt);
+            let usual = self.shared.limits.pause(attempt.max(missed + 1));
             let mut pause = Duration::ZERO;
             let mut offline = false;
             for (mut step, result) in open.into_iter().zip(results) {
@@ -118,7 +120,7 @@ impl Caller {
                     _ => false,
                 };
                 if !passes && !away {
-                    close(&mut answers, step, Err(Halt::Failed(error)));
+                    close(&mut answers, step, Err(Halt::Failed(self.out_of_reach(error))));
                     continue;
                 }
                 offline |= away;
@@ -134,11 +136,17 @@ impl Caller {
                 again.push(step);
             }
             open = again;
-            if open.is_empty() {
+            let noted = match (offline, missed) {
+                (true, 0) => self.note_state(RunState::Waiting).await,
+                (false, 1..) => self.note_state(RunState::Running).await,
+                _ => Ok(()),
+            };
+            missed = if offline { missed + 1 } else { 0 };
+            if let Err(error) = noted {
+                fail_all(open, &mut answers, &error);
                 break;
             }
-            if offline && let Err(error) = self.note_state(RunState::Waiting, Vec::new()).await {
-                fail_all(open, &mut answers, &error);
+            if open.is_empty() {
                 break;
             }
             let wake = if offline { Instant::now() + pause } else { (Instant::now() + pause).min(deadline) };
@@ -151,7 +159,7 @@ impl Caller {
             if offline {
                 deadline = Instant::now() + span;
                 attempt = 0;
-                if let Err(error) = self.note_state(RunState::Running, restart(deadline)).await {
+                if let Err(error) = self.shared.store.commit(restart(deadline)).await {
                     fail_all(open, &mut answers, &error);
                     break;
                 }
@@ -230,11 +238,28 @@ impl Caller {
             && offline.limit.is_none_or(|limit| begun.elapsed() < limit.duration())
     }
 
-    async fn note_state(&self, state: RunState, mut writes: Vec<Write>) -> Result<()> {
+    /// Says what the slice's policy has to do with an error that its place is away.
+    fn out_of_reach(&self, error: Error) -> Error {
+        let offline = self.run.plan.offline;
+        match (offline.policy, offline.limit) {
+            _ if error.kind() != ErrorKind::Unavailable => error,
+            (OnOffline::Wait, Some(limit)) => Error::new(
+                ErrorKind::Unavailable,
+                format!("its place could not be reached for {limit}, which is as long as the slice waits"),
+            )
+            .with_source(error),
+            (OnOffline::Wait, None) => error,
+            (OnOffline::Fail, _) if error.help().is_some() => error,
+            (OnOffline::Fail, _) => error.with_help(
+                "a slice waits for a place that cannot be reached if its document says: offline: { policy: wait }",
+            ),
+        }
+    }
+
+    async fn note_state(&self, state: RunState) -> Result<()> {
         let since = self.shared.clock.now();
         let status = RunStatus { state, since, cause: None, failed: None, residue: Vec::new() };
-        writes.push(Write::SetRunStatus(self.run.id, status));
-        self.shared.store.commit(writes).await
+        self.shared.store.commit(vec![Write::SetRunStatus(self.run.id, status)]).await
     }
 
     /// Sleeps; `false` when the person asked to stop.
@@ -255,6 +280,7 @@ impl Caller {
     ) -> Result<(), Halt> {
         let begun = Instant::now();
         let mut attempt = 0;
+        let mut was_away = false;
         loop {
             attempt += 1;
             let error = match self.verify(connection, steps, records).await {
@@ -265,7 +291,12 @@ impl Caller {
                 {
                     error
                 }
-                verified => return verified.map_err(Halt::Failed),
+                verified => {
+                    if was_away {
+                        self.note_state(RunState::Running).await.map_err(Halt::Failed)?;
+                    }
+                    return verified.map_err(|error| Halt::Failed(self.out_of_reach(error)));
+                }
             };
             let is_away = error.kind() == ErrorKind::Unavailable;
             let reason = error.to_cause().root().to_owned();
@@ -274,14 +305,13 @@ impl Caller {
                 self.shared
                     .tell(&self.run, Progress::StepRetried { resource, reason: reason.clone(), attempt });
             }
-            if is_away {
-                self.note_state(RunState::Waiting, Vec::new()).await.map_err(Halt::Failed)?;
+            if is_away != was_away {
+                let state = if is_away { RunState::Waiting } else { RunState::Running };
+                self.note_state(state).await.map_err(Halt::Failed)?;
+                was_away = is_away;
             }
             if !self.sleep_until(Instant::now() + self.shared.limits.pause(attempt)).await {
                 return Err(if is_away { Halt::Waiting } else { Halt::Stopped });
-            }
-            if is_away {
-                self.note_state(RunState::Running, Vec::new()).await.map_err(Halt::Failed)?;
             }
         }
     }

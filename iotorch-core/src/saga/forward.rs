@@ -147,8 +147,7 @@ impl Saga {
             let Some(work) = Work::new(step.resource.clone(), change, inputs.clone(), step.ownership) else {
                 continue;
             };
-            let again =
-                self.repeats_at_once(id, Way::There, &*self.caller.connection(step)?, Some(&work));
+            let again = self.repeats_at_once(id, Way::There, &*self.caller.connection(step)?, Some(&work));
             let again = again.then_some((id, Way::There));
             let uncertain_until = self.tally.uncertain_until(&plan, &step.resource, again);
             let uncertain_until = uncertain_until.max(record.and_then(|record| record.uncertain_until));

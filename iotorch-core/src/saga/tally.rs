@@ -193,10 +193,7 @@ impl Tally {
     ) -> Option<Timestamp> {
         let concerns = |id: &ResourceId| id == resource || resource.contains(id);
         let doubts = self.uncertain.iter().filter(|(call, _)| except != Some(**call));
-        doubts
-            .filter(|((step, _), _)| concerns(&plan.step(*step).resource))
-            .map(|(_, until)| *until)
-            .max()
+        doubts.filter(|((step, _), _)| concerns(&plan.step(*step).resource)).map(|(_, until)| *until).max()
     }
 
     /// No call of the step can act any more.

@@ -62,8 +62,7 @@ impl Saga {
                     let connection = self.caller.connection(plan.step(step))?;
                     let again = self.repeats_at_once(step, Way::Back, &connection, None);
                     let again = again.then_some((step, Way::Back));
-                    let uncertain_until =
-                        self.tally.uncertain_until(&plan, &plan.step(step).resource, again);
+                    let uncertain_until = self.tally.uncertain_until(&plan, &plan.step(step).resource, again);
                     let is_delete = plan.step(step).change.is_delete();
                     let records = if is_delete { self.records.clone() } else { BTreeMap::new() };
                     let root = self.records.get(&plan.step(step).resource.scope()).cloned();
