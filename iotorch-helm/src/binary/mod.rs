@@ -95,8 +95,11 @@ impl HelmBinary {
                 .with_source(why)
                 .with_help(format!("install Helm {OLDEST} or later"))
         };
+        if !answer.status.success() {
+            let why = format!("asked for its version, it ended with {}", answer.status);
+            return Err(cannot(why));
+        }
         let version = HelmVersion::parse(&text)
-            .filter(|_| answer.status.success())
             .ok_or_else(|| cannot("it does not say which version of Helm it is".into()))?;
         if !version.is_known() {
             return Err(cannot(format!(
