@@ -1,6 +1,6 @@
 //! From what a cluster answers to the errors of iotorch.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use iotorch_core::{Error, ErrorKind};
 
@@ -91,7 +91,9 @@ fn reason(error: &kube::Error) -> String {
             while let Some(source) = inner.source() {
                 inner = source;
             }
-            if inner.is::<tokio::time::error::Elapsed>() || inner.is::<tower::timeout::error::Elapsed>() {
+            let timed_out =
+                inner.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::TimedOut);
+            if timed_out || inner.is::<tower::timeout::error::Elapsed>() {
                 return "the API server does not answer".to_owned();
             }
             inner.to_string()
@@ -143,6 +145,10 @@ mod tests {
             let root = error.to_cause().root().to_owned();
             assert!(code == 401 || root == message, "{root}");
         }
+        let late = io::Error::new(io::ErrorKind::TimedOut, "deadline has elapsed");
+        let late = failed("cannot make namespace \"greenhouse\"", kube::Error::Service(Box::new(late)));
+        assert_eq!(late.kind(), ErrorKind::Unavailable);
+        assert_eq!(late.to_cause().root(), "the API server does not answer");
         assert!(told(401, "Unauthorized").help().is_some());
     }
 }

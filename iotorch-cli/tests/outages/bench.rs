@@ -265,6 +265,14 @@ impl Working {
         }
     }
 
+    /// Listens for so long, or until it ends.
+    pub(crate) fn listen(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.hear(&line);
+        }
+    }
+
     fn hear(&mut self, line: &str) {
         self.said.push_str(line);
         self.said.push('\n');

@@ -158,17 +158,24 @@ impl Life {
 
     /// A command that is killed at a random instant; tells whether it left an open run.
     fn cut_off(&mut self, arguments: &[&str], usual: Duration) -> bool {
-        let working = self.bench.start(arguments);
+        let mut working = self.bench.start(arguments);
         let instant =
             Duration::from_micros(self.random.random_range(0..u64::try_from(usual.as_micros()).unwrap()));
         // The instant itself is what is tested: there is no condition to wait for.
-        std::thread::park_timeout(instant);
+        working.listen(instant);
         let with_helms = self.random.random_bool(0.5);
         let helms = working.kill(with_helms);
         self.met.kills += 1;
         self.met.survived += u32::from(helms > 0 && !with_helms);
         let is_open = !self.bench.open_runs().is_empty();
         self.met.in_the_middle += u32::from(is_open);
+        eprintln!(
+            "{} killed after {:.1} s, {helms} helms at work{}: {}",
+            arguments[0],
+            instant.as_secs_f64(),
+            if with_helms { " killed too" } else { "" },
+            if is_open { "a run is open" } else { "no run is open" }
+        );
         is_open
     }
 
