@@ -69,7 +69,7 @@ pub mod storage;
 pub mod values;
 mod yaml;
 
-pub use binary::{ClusterAccess, HelmBinary, HelmBinaryConfig};
+pub use binary::{ClusterAccess, HelmBinary, HelmBinaryConfig, Turns};
 pub use engine::HelmEngine;
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{Manifests, ObjectRef};

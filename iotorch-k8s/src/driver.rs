@@ -8,7 +8,7 @@ use iotorch_core::{
     model::{DriverName, Infrastructure, InfrastructureName},
     resource::{KindName, Spec, WorkloadSpec},
 };
-use iotorch_helm::{ClusterAccess, HelmBinary, HelmBinaryConfig, HelmEngine};
+use iotorch_helm::{ClusterAccess, HelmBinary, HelmBinaryConfig, HelmEngine, Turns};
 use kube::Client;
 
 use crate::{
@@ -54,13 +54,20 @@ pub trait Engines: Send + Sync {
 pub struct HelmPrograms {
     program: PathBuf,
     folder: PathBuf,
+    turns: Turns,
 }
 
 impl HelmPrograms {
     /// Runs `program` (a name without a slash is looked for on the search path), and keeps locks and what helm keeps in `folder`. All
     /// processes that work on the same releases name the same folder, on a disk of this machine.
     pub fn new(program: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), folder: folder.into() }
+        Self { program: program.into(), folder: folder.into(), turns: Turns::default() }
+    }
+
+    /// How many of them change something at once, on all clusters together.
+    #[must_use]
+    pub fn with_turns(self, turns: Turns) -> Self {
+        Self { turns, ..self }
     }
 }
 
@@ -99,6 +106,7 @@ impl Engines for HelmPrograms {
             .access(access)
             .locks(self.folder.join("locks").join(name.as_str()))
             .cache(self.folder.join("cache"))
+            .turns(self.turns.clone())
             .build();
         let helm = HelmBinary::open(config).await.map_err(|error| of_helm(what(), error))?;
         Ok(Arc::new(helm))

@@ -6,13 +6,14 @@ mod child;
 mod desk;
 mod failure;
 mod operations;
+mod turns;
 mod version;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use typed_builder::TypedBuilder;
 
-pub use self::access::ClusterAccess;
+pub use self::{access::ClusterAccess, turns::Turns};
 use self::{
     child::{Ended, Program},
     desk::Desks,
@@ -42,6 +43,9 @@ pub struct HelmBinaryConfig {
     /// A folder for what can be made anew.
     #[builder(setter(into))]
     cache: PathBuf,
+    /// How many helms change something at once; engines of several clusters can share them.
+    #[builder(default)]
+    turns: Turns,
 }
 
 /// An engine that runs the `helm` program of Helm 3 (from 3.17 on) or 4.
@@ -75,6 +79,7 @@ pub struct HelmBinary {
     version: HelmVersion,
     access: Vec<OsString>,
     desks: Desks,
+    turns: Turns,
 }
 
 impl HelmBinary {
@@ -106,7 +111,7 @@ impl HelmBinary {
                 "it is version {version} of Helm; versions {OLDEST} to {NEWEST_MAJOR} are understood"
             )));
         }
-        Ok(Self { program, version, access, desks })
+        Ok(Self { program, version, access, desks, turns: config.turns })
     }
 
     /// The version of Helm, such as `4.3`.
@@ -137,18 +142,14 @@ impl HelmBinary {
         arguments: Vec<OsString>,
         values: Option<&Values>,
     ) -> Result<Vec<u8>> {
-        if call.cancelled.is_cancelled() {
-            return Err(
-                Error::new(ErrorKind::Cancelled, what).with_source("it was cancelled before it began")
-            );
-        }
+        let turn = self.turns.take(call).await.map_err(|error| error.within(what))?;
         let begin = || {
             let desk = self.desks.take(release)?;
             if let Some(values) = values {
                 desk.put_values(&values.to_yaml())
                     .map_err(|error| Error::io("cannot hand over values to helm", error))?;
             }
-            self.program.start(desk, &arguments)
+            self.program.start(desk, turn, &arguments)
         };
         let task = begin().map_err(|error| error.within(what))?;
         let ended = task.await.map_err(|error| Error::new(ErrorKind::Unexpected, what).with_source(error))?;
