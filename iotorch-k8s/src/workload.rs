@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use iotorch_core::{
     Context, Error, ErrorKind, Health, Result,
-    resource::{Job, Outputs, Ownership, ResourceId, Role, Workload, WorkloadOutputs, WorkloadSpec},
+    resource::{
+        Endpoint, Job, Outputs, Ownership, ResourceId, Role, Workload, WorkloadOutputs, WorkloadSpec,
+    },
 };
 use iotorch_helm::{
     Call, Install, Namespace, ObjectRef, Release, ReleaseName, ReleaseStatus, Rollback, Uninstall, Upgrade,
@@ -163,7 +165,7 @@ impl Here<'_> {
                 return Err(error);
             }
         };
-        if record != Some(done.clone()) {
+        if begun != done && record.as_ref() != Some(&done) {
             self.note(&done).await?;
         }
         self.wait(after, &stored).await?;
@@ -290,6 +292,13 @@ impl Here<'_> {
     /// Where the release listens.
     pub(crate) async fn outputs(&self, stored: &StoredRelease) -> kube::Result<WorkloadOutputs> {
         let parts = parts(stored).unwrap_or_default();
+        let listens = parts.iter().any(|part| matches!(part.kind, Kind::Service | Kind::Ingress));
+        let endpoints = if listens { self.endpoints(&parts).await? } else { BTreeMap::new() };
+        let chart = &stored.revision().chart;
+        Ok(WorkloadOutputs { release: format!("{chart} revision {}", stored.revision().number), endpoints })
+    }
+
+    async fn endpoints(&self, parts: &[Part]) -> kube::Result<BTreeMap<String, Endpoint>> {
         let named = |kind: Kind, name: &Option<String>| {
             parts.iter().any(|part| part.kind == kind && Some(&part.name) == name.as_ref())
         };
@@ -311,9 +320,7 @@ impl Here<'_> {
             namespace: self.namespace(),
             node_address: node_address.as_deref(),
         };
-        let endpoints = endpoints::of(&services, &ingresses, &around);
-        let chart = &stored.revision().chart;
-        Ok(WorkloadOutputs { release: format!("{chart} revision {}", stored.revision().number), endpoints })
+        Ok(endpoints::of(&services, &ingresses, &around))
     }
 
     /// Removes a release and what it leaves behind.
