@@ -1,7 +1,6 @@
 //! A complete embedded slice: from its documents to the first reading that its server has stored.
 
 use std::{
-    convert::Infallible,
     fs,
     path::Path,
     process::ExitCode,
@@ -9,18 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iotorch_benches::{Bench, Goal, Result, Samples, disk::Flushes, note, run};
+use iotorch_benches::{Bench, Goal, Result, Samples, disk::Flushes, note, run, running::Running};
 use iotorch_core::{
-    Drivers, Engine, Intent, Orchestrator as _, RunOptions,
+    Drivers, Engine, Intent, Orchestrator as _, Places, RunOptions,
     declared::DeclaredDriver,
     model::{Documents, Source},
-    resource::{Endpoint, Outputs, WorkloadOutputs},
-    secret::{MemorySecretStore, SecretRef, SecretStore},
-    status::SliceStatus,
+    secret::MemorySecretStore,
     store::RedbStore,
 };
-use iotorch_lite::{LiteDriver, LocalDriver, LocalHost, Secret, api::MessageQuery, client::ServerClient};
-use rumqttc::{AsyncClient, MqttOptions, PublishOptions};
+use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
 
 const BENCH: Bench = Bench("slice");
 /// How many slices are made, one after the other.
@@ -107,16 +103,10 @@ async fn one(folder: &Path) -> Result<Times> {
     engine.apply(plan, RunOptions::default()).await?;
     let applied = begun.elapsed();
 
-    let slice = Slice { status: engine.status(&name).await?, secrets: &secrets };
-    let sending = send(slice.device().await?);
-    let reading = read(slice.reader().await?);
-    let stored = tokio::time::timeout(PATIENCE, async {
-        tokio::select! {
-            ended = sending => match ended? {},
-            found = reading => found.map(|()| begun.elapsed()),
-        }
-    })
-    .await??;
+    let status = engine.status(&name).await?;
+    let slice = Running { status: &status, secrets: &*secrets, places: &Places::default() };
+    tokio::time::timeout(PATIENCE, slice.first_reading(r#"{"temperature":21.5}"#)).await??;
+    let stored = begun.elapsed();
 
     let begun = Instant::now();
     let plan = engine.plan(&Intent { delete: vec![name], ..Intent::default() }).await?;
@@ -124,90 +114,4 @@ async fn one(folder: &Path) -> Result<Times> {
     let removed = begun.elapsed();
     host.stop().await;
     Ok(Times { planned, applied, stored, removed })
-}
-
-/// A slice that runs.
-struct Slice<'a> {
-    status: SliceStatus,
-    secrets: &'a MemorySecretStore,
-}
-
-/// How to be the device.
-struct Device {
-    port: u16,
-    user: String,
-    password: String,
-}
-
-/// How to read what the server has stored.
-struct Reader {
-    client: ServerClient,
-    tenant: String,
-    channel: String,
-}
-
-impl Slice<'_> {
-    fn outputs<T>(&self, pick: impl Fn(&Outputs) -> Option<T>) -> Result<T> {
-        let outputs = self.status.resources.iter().filter_map(|resource| resource.outputs.as_ref());
-        Ok(outputs.into_iter().find_map(pick).ok_or("cannot find what a slice is made of")?)
-    }
-
-    async fn secret(&self, secret: &SecretRef) -> Result<String> {
-        Ok(self.secrets.fetch(secret).await?.expose().to_owned())
-    }
-
-    async fn device(&self) -> Result<Device> {
-        let endpoint = self.outputs(|outputs| match outputs {
-            Outputs::Device(device) => device.endpoint.clone(),
-            _ => None,
-        })?;
-        let Endpoint::Net(address) = endpoint else { return Err("cannot find the device's gateway".into()) };
-        let credential = self.outputs(|outputs| match outputs {
-            Outputs::Credential(credential) if credential.user_name == "bench-1" => Some(credential.clone()),
-            _ => None,
-        })?;
-        let password = self.secret(&credential.secret).await?;
-        Ok(Device { port: address.port, user: credential.user_name, password })
-    }
-
-    async fn reader(&self) -> Result<Reader> {
-        let hub = self.outputs(|outputs| match outputs {
-            Outputs::Workload(WorkloadOutputs { release, endpoints }) if release.ends_with("server") => {
-                endpoints.get("management").cloned()
-            }
-            _ => None,
-        })?;
-        let Endpoint::Net(address) = hub else { return Err("cannot find the server".into()) };
-        let tenant = self.outputs(|outputs| match outputs {
-            Outputs::Tenant(tenant) => Some(tenant.clone()),
-            _ => None,
-        })?;
-        let channel = self.outputs(|outputs| match outputs {
-            Outputs::Attachment(attachment) => Some(attachment.channel.clone()),
-            _ => None,
-        })?;
-        let token = Secret::new(self.secret(&tenant.secret).await?);
-        let client = ServerClient::new(format!("http://{address}"), token)?;
-        Ok(Reader { client, tenant: tenant.id, channel })
-    }
-}
-
-/// Sends a reading, and keeps the connection until it fails.
-async fn send(Device { port, user, password }: Device) -> Result<Infallible> {
-    let mut options = MqttOptions::new(user.as_str(), ("127.0.0.1", port));
-    options.set_credentials(user, password);
-    let (client, mut events) = AsyncClient::builder(options).capacity(1).build();
-    client.publish("devices/bench-1/temperature", "21.5", PublishOptions::at_least_once()).await?;
-    loop {
-        events.poll().await?;
-    }
-}
-
-/// Waits until the server has stored a reading.
-async fn read(Reader { client, tenant, channel }: Reader) -> Result<()> {
-    let query = MessageQuery { limit: Some(1), ..MessageQuery::default() };
-    while client.messages(&tenant, &channel, &query).await?.messages.is_empty() {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
 }

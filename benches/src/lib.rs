@@ -7,17 +7,24 @@
 
 pub mod apart;
 pub mod attack;
+pub mod children;
+pub mod clusters;
 pub mod disk;
 pub mod documents;
 mod figure;
 pub mod good;
+pub mod helm;
 pub mod hosted;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod null;
 pub mod pair;
+pub mod pods;
+pub mod requests;
 pub mod resident;
+pub mod running;
 mod samples;
+pub mod steps;
 
 use std::{
     error::Error,
