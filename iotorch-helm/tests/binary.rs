@@ -6,7 +6,7 @@ mod servers;
 
 use common::*;
 use iotorch_helm::{
-    Call, ClusterAccess, ErrorKind, HelmBinary, HelmEngine, Install, Render,
+    Call, ClusterAccess, ErrorKind, HelmBinary, HelmBinaryConfig, HelmEngine, Install, Render, Turns,
     chart::{ChartSource, Charts, ChartsConfig},
 };
 use libtest_mimic::{Arguments, Trial};
@@ -16,6 +16,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::Read,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let mut trials = vec![
         trial("a_helm_of_an_unknown_version_is_refused", || run(unknown_versions())),
         trial("what_is_asked_ends_when_it_is_cancelled_or_out_of_time", || run(broken_off())),
+        trial("a_helm_begins_when_it_is_its_turn", || run(turns())),
         trial("the_environment_of_helm_has_nothing_of_the_user", || run(environment())),
         trial("values_are_neither_in_the_command_line_nor_in_the_environment", || run(hidden_values())),
     ];
@@ -101,6 +103,33 @@ async fn broken_off() {
     let install = Install::builder().release(release.clone()).chart(chart).build();
     assert_eq!(helm.install(&call, &install).await.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(helm.is_idle(&release).await.unwrap());
+}
+
+async fn turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let body = format!("until [ -e {} ]; do sleep 0.01; done; exit 1", go.display());
+    let config = HelmBinaryConfig::builder()
+        .program(fake_helm(dir.path(), "v4.1.0", &body))
+        .access(nowhere())
+        .locks(dir.path().join("locks"))
+        .cache(dir.path().join("cache"))
+        .turns(Turns::new(NonZeroUsize::MIN))
+        .build();
+    let helm = HelmBinary::open(config).await.unwrap();
+    let chart = packed("gateway", dir.path()).await;
+    let install = |name| Install::builder().release(release(name, "space")).chart(chart.clone()).build();
+    let (first, second) = (install("first"), install("second"));
+    let meanwhile = async {
+        let late = helm.install(&Call::within(Duration::from_millis(50)), &second).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{}", chain(&late));
+        assert!(!helm.is_idle(&first.release).await.unwrap() && helm.is_idle(&second.release).await.unwrap());
+        fs::write(&go, "").unwrap();
+    };
+    let call = call();
+    let (failed, ()) = tokio::join!(biased; helm.install(&call, &first), meanwhile);
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unexpected);
+    assert_eq!(helm.install(&call, &second).await.unwrap_err().kind(), ErrorKind::Unexpected);
 }
 
 async fn environment() {
