@@ -82,6 +82,11 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
+/// A runtime whose time goes on at once where all wait for it.
+pub fn paused() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
 pub fn infrastructure(name: &str) -> Infrastructure {
     let spec = serde_json::json!({ "driver": "kubernetes", "tier": "edge" });
     serde_json::from_value(serde_json::json!({ "name": name, "spec": spec })).unwrap()
