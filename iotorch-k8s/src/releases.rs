@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iotorch_core::Result;
+use iotorch_core::{Error, ErrorKind, Result};
 use iotorch_helm::{
     Release, ReleaseStatus,
     storage::{DATA_KEY, OWNER, StoredRelease, Written},
@@ -14,7 +14,7 @@ use kube::{
     api::{ListParams, PostParams},
 };
 
-use crate::error::{failed, of_helm};
+use crate::error::{failed, is_conflict, of_helm};
 
 /// The newest revision of a release, and the Secret that holds it.
 #[derive(Debug)]
@@ -85,5 +85,10 @@ pub(crate) async fn give_up(client: &Client, latest: Latest) -> Result<()> {
     let put = api(client, release.namespace.as_str())
         .replace(&stored.secret_name(), &PostParams::default(), &secret)
         .await;
-    put.map(drop).map_err(|error| failed(format!("cannot take up release {release}"), error))
+    let what = || format!("cannot take up release {release}");
+    put.map(drop).map_err(|error| match is_conflict(&error) {
+        true => Error::new(ErrorKind::NotReady, what())
+            .with_source(Error::new(ErrorKind::NotReady, "somebody else has just changed it")),
+        false => failed(what(), error),
+    })
 }
