@@ -39,6 +39,12 @@ struct Global {
     /// The state directory [env: IOTORCH_STATE] [default: $XDG_STATE_HOME/iotorch or ~/.local/state/iotorch]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The kubeconfig of clusters whose documents name none [env: KUBECONFIG] [default: ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE", hide = !cfg!(feature = "kubernetes"))]
+    kubeconfig: Option<PathBuf>,
+    /// The context of clusters whose documents name neither a context nor a kubeconfig [default: the current one]
+    #[arg(long, global = true, value_name = "CONTEXT", hide = !cfg!(feature = "kubernetes"))]
+    context: Option<String>,
     /// The form of the result: for a person, a program (errors too: a line of JSON on standard error) or a file
     #[arg(long, short, global = true, value_name = "FORM")]
     output: Option<Format>,
@@ -73,6 +79,7 @@ enum Command {
     Runs(commands::runs::RunsArgs),
     Events(commands::events::EventsArgs),
     Resume(commands::resume::ResumeArgs),
+    Infra(commands::infra::InfraArgs),
     Adopt(commands::adopt::AdoptArgs),
     Rotate(commands::rotate::RotateArgs),
     Forget(commands::forget::ForgetArgs),
@@ -112,6 +119,12 @@ impl Setting {
     /// The same with another state directory.
     pub(crate) fn with_state(self, directory: PathBuf) -> Self {
         Self { state: Some(directory), ..self }
+    }
+
+    /// The same, printing no results.
+    pub(crate) fn silent(&self) -> Self {
+        let screen = Screen { format: None, quiet: true, ..self.screen.clone() };
+        Self { screen, ..self.clone() }
     }
 
     /// The state directory.
@@ -159,6 +172,9 @@ pub(crate) fn run(environment: Environment) -> Exit {
 }
 
 fn setting(global: &Global, environment: &Environment) -> Setting {
+    // Documents keep it, and are used from other folders. A path that cannot be made absolute is told when it is opened.
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let named = global.kubeconfig.as_ref().map(absolute);
     let ink = |terminal: bool| {
         if terminal && !global.no_color && !environment.no_color { Ink::Colour } else { Ink::Plain }
     };
@@ -174,7 +190,9 @@ fn setting(global: &Global, environment: &Environment) -> Setting {
         can_ask: environment.can_ask,
         variables: environment.variables.clone(),
         clusters: Clusters {
-            kubeconfig: environment.kubeconfig.clone(),
+            kubeconfig: named.clone().or_else(|| environment.kubeconfig.clone()),
+            context: global.context.clone(),
+            named,
             helm: environment.helm.clone().unwrap_or_else(|| "helm".into()),
         },
         state: global.state.clone().or_else(|| environment.state_directory()),
@@ -221,6 +239,7 @@ fn execute(command: Command, setting: &Setting) -> Result<Exit> {
             Command::Runs(args) => commands::runs::exec(args, setting).await,
             Command::Events(args) => commands::events::exec(args, setting).await,
             Command::Resume(args) => commands::resume::exec(args, setting).await,
+            Command::Infra(args) => commands::infra::exec(args, setting).await,
             Command::Adopt(args) => commands::adopt::exec(args, setting).await,
             Command::Rotate(args) => commands::rotate::exec(args, setting).await,
             Command::Forget(args) => commands::forget::exec(args, setting).await,

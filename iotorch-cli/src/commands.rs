@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod forget;
 pub(crate) mod gateway;
 pub(crate) mod get;
+pub(crate) mod infra;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod messages;
@@ -36,7 +37,7 @@ use std::{
 
 use iotorch_core::{
     Error, ErrorKind, Intent, Orchestrator,
-    model::{Infrastructure, PartName, SliceName},
+    model::{Infrastructure, InfrastructureName, PartName, SliceName},
     resource::ResourceId,
     status::SliceStatus,
 };
@@ -86,6 +87,12 @@ async fn status_of(orchestrator: &dyn Orchestrator, slice: &SliceName, verb: &st
         return Err(no_such_slice(verb, slice, &known).into());
     }
     Ok(orchestrator.status(slice).await?)
+}
+
+/// The error for an infrastructure that is not known.
+fn no_such_infrastructure(verb: &str, name: &InfrastructureName) -> Error {
+    let message = format!("cannot {verb} infrastructure \"{name}\": there is none of that name");
+    Error::new(ErrorKind::NotFound, message).with_help("iotorch get infrastructures lists them")
 }
 
 /// Whether an infrastructure lives in the process of `iotorch run`.

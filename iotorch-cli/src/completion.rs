@@ -23,7 +23,12 @@ pub(crate) const VARIABLE: &str = "IOTORCH_COMPLETE";
 pub(crate) fn answer(environment: &Environment) -> Option<Exit> {
     let words: Vec<OsString> = std::env::args_os().collect();
     let typed: Vec<String> = words.iter().filter_map(|word| word.to_str().map(str::to_owned)).collect();
-    let source = Arc::new(Source { state: state(&typed).or_else(|| environment.state_directory()), typed });
+    let kubeconfig = value_of(&typed, &["--kubeconfig"]).map(PathBuf::from);
+    let source = Arc::new(Source {
+        state: state(&typed).or_else(|| environment.state_directory()),
+        kubeconfig: kubeconfig.or_else(|| environment.kubeconfig.clone()),
+        typed,
+    });
     let completer = CompleteEnv::with_factory(|| with_names(Cli::command(), &source))
         .var(VARIABLE)
         .bin(COMMAND)
@@ -82,6 +87,7 @@ fn finder(arg: &Arg) -> Option<Find> {
         "GATEWAY" => Some(Source::gateways),
         "DEVICE" => Some(Source::devices),
         "RUN" => Some(Source::runs),
+        "CONTEXT" => Some(Source::contexts),
         "NAME" => match arg.get_long().unwrap_or_else(|| arg.get_id().as_str()) {
             "server" => Some(Source::servers),
             "gateway" => Some(Source::gateways),

@@ -13,7 +13,7 @@ use iotorch_core::{
     Engine, Error, ErrorKind, Orchestrator, Places, Route,
     model::Documents,
     observer::Observer,
-    resource::Endpoint,
+    resource::{Endpoint, Location},
     secret::{EnvSecretStore, FileSecretStore, SecretStore, SecretStores},
     store::{self, RedbStore, Store},
 };
@@ -28,7 +28,7 @@ use crate::{
     failure::{Result, cannot},
     remote::{Attachment, RemoteOrchestrator},
     serve::{Archive, Server, Service},
-    wire::{Holder, SOCKET},
+    wire::{Holder, SOCKET, Uses},
 };
 
 /// The store's file in the state directory.
@@ -181,6 +181,12 @@ impl Session {
         remote: RemoteOrchestrator,
         events: Hub,
     ) -> Result<Self> {
+        if setting.clusters.are_named() {
+            let holder = remote.holder().pid;
+            setting.screen.complain(format!(
+                "note: what is done on clusters is done by process {holder}, which reaches them as it was started: --kubeconfig and --context are not used for that"
+            ));
+        }
         let remote = Arc::new(remote);
         let orchestrator: Arc<dyn Orchestrator> = Arc::<RemoteOrchestrator>::clone(&remote);
         let (secrets, clusters) = (secrets(setting, directory)?, setting.clusters.clone());
@@ -229,6 +235,14 @@ impl Session {
         Ok(match &self.link {
             Link::Held(held) => held.archive.export().await?,
             Link::Remote(remote) => remote.export().await?,
+        })
+    }
+
+    /// The slices that have something on each infrastructure.
+    pub(crate) async fn uses(&self) -> Result<Uses> {
+        Ok(match &self.link {
+            Link::Held(held) => held.archive.uses().await?,
+            Link::Remote(remote) => remote.uses().await?,
         })
     }
 
@@ -319,5 +333,17 @@ impl Archive for StoreArchive {
         let export = store::export(&*self.0).await?;
         serde_json::to_value(&export)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "cannot write the state").with_source(error))
+    }
+
+    async fn uses(&self) -> Result<Uses, Error> {
+        let mut uses = Uses::new();
+        for (slice, state) in self.0.snapshot().await?.slices {
+            for id in state.records.keys() {
+                if let Location::Infrastructure(place) = id.location() {
+                    uses.entry(place).or_default().insert(slice.clone());
+                }
+            }
+        }
+        Ok(uses)
     }
 }

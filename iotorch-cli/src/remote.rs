@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events::Hub,
     tls,
-    wire::{Apply, Holder, Line, Options, Resume},
+    wire::{Apply, Holder, Line, Options, Resume, Uses},
 };
 
 /// How long the holder may take to say who it is.
@@ -75,6 +75,11 @@ impl RemoteOrchestrator {
     /// The whole state, for a backup.
     pub(crate) async fn export(&self) -> Result<serde_json::Value> {
         self.get("state").await
+    }
+
+    /// The slices that have something on each infrastructure.
+    pub(crate) async fn uses(&self) -> Result<Uses> {
+        self.get("infrastructures/uses").await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -6,6 +6,7 @@ pub(crate) mod dashboard;
 pub(crate) mod describe;
 pub(crate) mod events;
 pub(crate) mod failure;
+pub(crate) mod inspection;
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod plan;

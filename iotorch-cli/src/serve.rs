@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     events::Hub,
     failure::{Result, cannot},
-    wire::Holder,
+    wire::{Holder, Uses},
 };
 
 /// The longest path that the address of a socket holds (`sun_path` less its closing zero; unix(7)).
@@ -64,6 +64,9 @@ impl fmt::Debug for Service {
 pub(crate) trait Archive: Send + Sync {
     /// All documents, records, runs and journals; no secret.
     async fn export(&self) -> Result<serde_json::Value, Error>;
+
+    /// The slices that have something on each infrastructure.
+    async fn uses(&self) -> Result<Uses, Error>;
 }
 
 /// A running server; it ends with [`stop`](Self::stop).

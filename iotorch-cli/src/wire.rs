@@ -12,13 +12,19 @@
 //! | `/v1/slices` | GET | – | names |
 //! | `/v1/slices/{name}/status`, `/v1/slices/{name}/document` | GET | – | status; document or `null` |
 //! | `/v1/infrastructures` | GET | – | documents |
+//! | `/v1/infrastructures/uses` | GET | – | [`Uses`] |
 //! | `/v1/infrastructures/{name}/forget` | POST | – | ids |
 //! | `/v1/state` | GET | – | the exported state |
 //!
 //! Lines are JSON, each ended by a line feed (NDJSON). An error is a [`Cause`] with a status that fits its kind.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use iotorch_core::{
-    ApplyError, Cause, Direction, Report, RunOptions, model::FailurePolicy, observer::RunEvent, plan::Plan,
+    ApplyError, Cause, Direction, Report, RunOptions,
+    model::{FailurePolicy, InfrastructureName, SliceName},
+    observer::RunEvent,
+    plan::Plan,
     store::RunId,
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +45,9 @@ pub(crate) struct Holder {
     /// Whether it goes on doing so after its own work is done.
     pub(crate) stays: bool,
 }
+
+/// The slices that have something on each infrastructure.
+pub(crate) type Uses = BTreeMap<InfrastructureName, BTreeSet<SliceName>>;
 
 /// How a run is done, as data.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

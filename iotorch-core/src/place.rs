@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    inspection::Inspection,
     model::{Capacity, InfrastructureName},
     resource::{Endpoint, NetAddress},
 };
@@ -17,7 +18,7 @@ use crate::{
 pub struct Facts {
     /// The version of the system that runs workloads.
     pub version: String,
-    /// What all workloads together can take.
+    /// What all workloads of slices together can take: without what belongs to others, where that is known.
     #[serde(default)]
     pub capacity: Capacity,
     /// The addresses of the nodes, for tunnels between places.
@@ -59,13 +60,18 @@ impl fmt::Debug for Route {
 /// A place workloads run: one for each infrastructure.
 ///
 /// # Contract
-/// [`survey`](Self::survey) only reads. [`open`](Self::open) gives a route that works for as long as it is held.
+/// [`survey`](Self::survey) and [`inspect`](Self::inspect) only read. [`open`](Self::open) gives a route that works for as long as
+/// it is held. A survey fails where an inspection finds something missing.
 ///
 /// # Guarantees
-/// Core surveys a place once a plan, and opens routes only for endpoints that name this place.
+/// Core surveys every place once a plan, and each place that something is made or changed on once more before it is applied. It
+/// opens routes only for endpoints that name this place.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`] when the place cannot be reached; [`ErrorKind::NotFound`] for an endpoint that is not there.
+/// [`ErrorKind::Unavailable`] when the place cannot be reached, which may pass: a run waits for it by its policy.
+/// [`ErrorKind::Denied`] when credentials or permissions do not suffice, which are all named, [`ErrorKind::Invalid`] for settings that
+/// cannot work, and [`ErrorKind::Unsupported`] for a system that is too old: these end an apply before it changes anything.
+/// [`ErrorKind::NotFound`] for an endpoint that is not there.
 ///
 /// # Examples
 /// The simulated place of [`crate::sim`] answers from memory.
@@ -73,6 +79,11 @@ impl fmt::Debug for Route {
 pub trait Place: Send + Sync {
     /// Version, capacity and node addresses.
     async fn survey(&self) -> Result<Facts>;
+
+    /// What a person who looks after the place wants to know: what is missing, and how its nodes are.
+    async fn inspect(&self) -> Result<Inspection> {
+        Ok(self.survey().await?.into())
+    }
 
     /// A route from this process to an endpoint in this place.
     async fn open(&self, to: &Endpoint) -> Result<Route>;

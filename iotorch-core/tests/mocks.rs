@@ -40,6 +40,7 @@ fn empty_plan() -> Plan {
         format: PLAN_FORMAT,
         infrastructures: Vec::new(),
         removed_infrastructures: Vec::new(),
+        unusable: std::collections::BTreeMap::new(),
         places: BTreeMap::new(),
         slices: Vec::new(),
     }

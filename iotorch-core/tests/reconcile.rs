@@ -314,6 +314,29 @@ fn what_slices_share_is_admitted_until_it_is_used_up_and_free_again_after_a_dele
 }
 
 #[test]
+fn a_part_stays_where_it_is_although_others_have_taken_what_was_left_there() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        let sized = |mebibytes: u64| {
+            let mut intent = corpus::want(with_memory("first", 600));
+            let memory = Some(ByteSize::from_bytes(mebibytes << 20));
+            for place in &mut intent.infrastructures {
+                place.spec.capacity = Some(Capacity { memory, ..Capacity::default() });
+            }
+            intent
+        };
+        lab.plan_and_apply(&sized(1024)).await.unwrap();
+        let mut shrunk = sized(100);
+        shrunk.slices[0].spec.devices.pop();
+        let plan = lab.engine.plan(&shrunk).await.unwrap();
+        assert_eq!((plan.summary().create, plan.summary().delete > 0), (0, true), "it only loses a device");
+        lab.engine.apply(plan, RunOptions::default()).await.unwrap();
+        let second = Intent { slices: vec![with_memory("second", 600)], ..Intent::default() };
+        assert_eq!(lab.engine.plan(&second).await.unwrap_err().kind(), ErrorKind::Infeasible);
+    });
+}
+
+#[test]
 fn two_plans_that_fit_alone_but_not_together_are_told_apart_when_they_begin() {
     in_virtual_time(async {
         let lab = Lab::new();

@@ -527,3 +527,50 @@ fn finished_runs_stay_readable_up_to_a_number() {
         assert_eq!(runs[0].run.id.to_string(), "r10");
     });
 }
+
+#[test]
+fn a_place_that_does_not_let_us_in_ends_an_apply_before_anything_is_changed() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        let intent = corpus::want(corpus::across_clusters());
+        let plan = lab.engine.plan(&intent).await.unwrap();
+        lab.world.lock("cloud-1");
+        let refused = lab.engine.apply(plan, RunOptions::default()).await.unwrap_err();
+        assert_eq!(refused.error.kind(), ErrorKind::Denied);
+        let told = refused.error.to_cause().to_string();
+        assert_eq!(told, "cannot apply the plan: infrastructure \"cloud-1\" refuses: \"cloud-1\" is locked");
+        assert!(lab.world.objects().is_empty() && lab.open_runs().await.is_empty());
+    });
+}
+
+#[test]
+fn parts_whose_only_places_do_not_let_us_in_are_told_together() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        lab.world.lock("edge-1");
+        lab.world.lock("cloud-1");
+        let refused = lab.engine.plan(&corpus::want(corpus::across_clusters())).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Denied);
+        assert_eq!(
+            refused.to_string(),
+            "cannot place gateway \"gw\" and server \"hub\" of slice \"greenhouse\""
+        );
+        let places: Vec<_> = refused.context().map(|(place, _)| place).collect();
+        assert_eq!(places, ["cloud-1", "edge-1"]);
+    });
+}
+
+#[test]
+fn an_infrastructure_that_nothing_is_on_is_stored_and_the_plan_says_that_it_cannot_be_used() {
+    in_virtual_time(async {
+        let lab = Lab::new();
+        lab.world.lock("edge-1");
+        let infrastructures = corpus::want(corpus::across_clusters()).infrastructures;
+        let plan = lab.engine.plan(&Intent { infrastructures, ..Intent::default() }).await.unwrap();
+        let lines: Vec<_> = plan.to_lines().into_iter().map(|line| line.text).collect();
+        let warning = "  warning: infrastructure edge-1 refuses: \"edge-1\" is locked";
+        assert!(lines.iter().any(|line| line == warning), "{lines:?}");
+        lab.engine.apply(plan, RunOptions::default()).await.unwrap();
+        assert!(!lab.engine.infrastructures().await.unwrap().is_empty());
+    });
+}

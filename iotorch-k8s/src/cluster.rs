@@ -1,12 +1,14 @@
 //! One cluster, connected when it is first used.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use iotorch_core::{Error, ErrorKind, Result, model::InfrastructureName};
+use jiff::Timestamp;
 use kube::{
     Client, Config,
     client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::sync::OnceCell;
 use tower::timeout::TimeoutLayer;
@@ -26,16 +28,18 @@ pub(crate) struct Cluster {
     pub(crate) name: InfrastructureName,
     pub(crate) config: KubernetesConfig,
     client: OnceCell<Client>,
+    /// When the token of the kubeconfig ends, if that is known.
+    expiry: OnceLock<Timestamp>,
 }
 
 impl Cluster {
     pub(crate) const fn new(name: InfrastructureName, config: KubernetesConfig) -> Self {
-        Self { name, config, client: OnceCell::const_new() }
+        Self { name, config, client: OnceCell::const_new(), expiry: OnceLock::new() }
     }
 
     /// A cluster that somebody else has connected to.
     pub(crate) fn connected(name: InfrastructureName, config: KubernetesConfig, client: Client) -> Self {
-        Self { name, config, client: OnceCell::new_with(Some(client)) }
+        Self { name, config, client: OnceCell::new_with(Some(client)), expiry: OnceLock::new() }
     }
 
     /// The client. Files are read at its first use only, so that making a handle needs no I/O.
@@ -43,8 +47,18 @@ impl Cluster {
         self.client.get_or_try_init(|| self.connect()).await
     }
 
+    /// Why the API server does not accept our credentials, where they tell it themselves.
+    pub(crate) fn expired(&self) -> Option<String> {
+        let expiry = self.expiry.get().filter(|expiry| **expiry <= Timestamp::now())?;
+        Some(format!("the token of the kubeconfig's user expired at {expiry}"))
+    }
+
     async fn connect(&self) -> Result<Client> {
         let mut config = self.client_config().await?;
+        if let Some(expiry) = expiry(&config.auth_info) {
+            // A second connection has the same one.
+            let _ = self.expiry.set(expiry);
+        }
         config.connect_timeout =
             Some(self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.duration()));
         // Only core tries again.
@@ -107,6 +121,14 @@ impl Cluster {
     }
 }
 
+/// When a token ends that says so itself: a JWT with the claim `exp` (RFC 7519 section 4.1.4), as service accounts have.
+fn expiry(user: &AuthInfo) -> Option<Timestamp> {
+    let user = serde_json::to_value(user).ok()?;
+    let claims = user["token"].as_str()?.split('.').nth(1)?;
+    let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    Timestamp::from_second(claims["exp"].as_i64()?).ok()
+}
+
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
@@ -117,5 +139,21 @@ impl fmt::Debug for Cluster {
             .field("name", &self.name)
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_when_it_ends_if_it_is_one_that_does() {
+        let end = |token: &str| {
+            let user: AuthInfo = serde_json::from_value(serde_json::json!({ "token": token })).unwrap();
+            expiry(&user).map(Timestamp::as_second)
+        };
+        assert_eq!(end("eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2ln"), Some(1_700_000_000));
+        assert_eq!(end("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), None);
+        assert_eq!(end("31d6cfe0d16ae931b73c59d7e0c089c0"), None);
     }
 }

@@ -119,6 +119,7 @@ pub struct KubernetesDriver {
     charts: HelmCharts,
     engines: Arc<dyn Engines>,
     kubeconfig: Option<PathBuf>,
+    context: Option<String>,
     clients: BTreeMap<InfrastructureName, Client>,
 }
 
@@ -131,13 +132,20 @@ impl std::fmt::Debug for KubernetesDriver {
 impl KubernetesDriver {
     /// A driver that finds charts with `charts` and makes releases with `engines`.
     pub fn new(charts: HelmCharts, engines: impl Engines + 'static) -> Self {
-        Self { charts, engines: Arc::new(engines), kubeconfig: None, clients: BTreeMap::new() }
+        Self { charts, engines: Arc::new(engines), kubeconfig: None, context: None, clients: BTreeMap::new() }
     }
 
     /// The kubeconfig of infrastructures that name none.
     #[must_use]
     pub fn with_kubeconfig(mut self, path: impl Into<PathBuf>) -> Self {
         self.kubeconfig = Some(path.into());
+        self
+    }
+
+    /// The context of infrastructures that name neither a context nor a kubeconfig.
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
         self
     }
 
@@ -152,6 +160,8 @@ impl KubernetesDriver {
         let mut config = KubernetesConfig::of(infrastructure)?;
         if !config.in_cluster && config.kubeconfig.is_none() {
             config.kubeconfig.clone_from(&self.kubeconfig);
+            // A context is one of a kubeconfig: that of another means nothing.
+            config.context = config.context.or_else(|| self.context.clone());
         }
         let name = infrastructure.name.clone();
         Ok(Arc::new(match self.clients.get(&name) {

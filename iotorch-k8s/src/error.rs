@@ -69,6 +69,7 @@ pub(crate) fn kind_of(error: &kube::Error) -> ErrorKind {
             _ => ErrorKind::Unexpected,
         },
         kube::Error::Auth(_) => ErrorKind::Denied,
+        error if certificate(error).is_some() => ErrorKind::Invalid,
         kube::Error::Service(_)
         | kube::Error::HyperError(_)
         | kube::Error::ReadEvents(_)
@@ -86,19 +87,41 @@ fn reason(error: &kube::Error) -> String {
             "Unauthorized" => "the API server does not accept the credentials (401)".to_owned(),
             message => message.to_owned(),
         },
-        other => {
-            let mut inner: &dyn std::error::Error = other;
-            while let Some(source) = inner.source() {
-                inner = source;
-            }
-            let timed_out =
-                inner.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::TimedOut);
-            if timed_out || inner.is::<tower::timeout::error::Elapsed>() {
-                return "the API server does not answer".to_owned();
-            }
-            inner.to_string()
-        }
+        other => match certificate(other) {
+            Some(why) => format!("the certificate of the API server is not accepted: {why}"),
+            None if chain(other).any(is_timeout) => "the API server does not answer".to_owned(),
+            None => chain(other).last().map_or_else(String::new, ToString::to_string),
+        },
     }
+}
+
+/// An error and all below it.
+fn chain(error: &kube::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
+        let error: &(dyn std::error::Error + 'static) = *error;
+        // An I/O error that wraps another one gives the source of that as its own.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<tower::timeout::error::Elapsed>()
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Why the certificate of the API server is not accepted, which will not pass.
+fn certificate(error: &kube::Error) -> Option<String> {
+    chain(error).find_map(|error| match error.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            Some("the certificate authority of the kubeconfig has not signed it".to_owned())
+        }
+        rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
+        _ => None,
+    })
 }
 
 fn help(error: &kube::Error) -> Option<&'static str> {
@@ -106,6 +129,9 @@ fn help(error: &kube::Error) -> Option<&'static str> {
         kube::Error::Api(status) if status.code == 401 => {
             Some("the token or certificate of the kubeconfig's user is wrong or has expired; fetch a new one")
         }
+        error if certificate(error).is_some() => Some(
+            "the kubeconfig may be one of another cluster: see its \"server\" and \"certificate-authority\"",
+        ),
         _ => None,
     }
 }

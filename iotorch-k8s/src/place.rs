@@ -3,22 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iotorch_core::{
-    Error, ErrorKind, Facts, Place, Result, Route,
-    model::{ByteSize, Capacity, Cpu},
-    resource::Endpoint,
-};
-use k8s_openapi::{
-    api::core::v1::{Node, NodeAddress},
-    apimachinery::pkg::api::resource::Quantity,
-};
+use iotorch_core::{Error, ErrorKind, Facts, Inspection, Place, Result, Route, resource::Endpoint};
+use k8s_openapi::api::core::v1::{Node, NodeAddress};
 use kube::{Api, api::ListParams};
 
 use crate::{
     cluster::Cluster,
-    error::failed,
     forward::{self, Target},
-    quantity,
+    survey,
 };
 
 /// A cluster by its infrastructure.
@@ -30,23 +22,11 @@ pub(crate) struct KubernetesPlace {
 #[async_trait]
 impl Place for KubernetesPlace {
     async fn survey(&self) -> Result<Facts> {
-        let what = || format!("cannot survey infrastructure \"{}\"", self.cluster.name);
-        let client = self.cluster.client().await?;
-        let version = client.apiserver_version().await.map_err(|error| failed(what(), error))?;
-        let nodes = nodes(client).await.map_err(|error| failed(what(), error))?;
-        let usable: Vec<_> = nodes.iter().filter(|node| takes_pods(node)).collect();
-        let addresses = nodes.iter().filter_map(|node| address(node)?.address.parse().ok()).collect();
-        let total = |resource: &str, read: fn(&Quantity) -> Option<u64>| {
-            usable.iter().map(|node| allocatable(node, resource).and_then(read)).sum::<Option<u64>>()
-        };
-        let capacity = Capacity {
-            cpu: total("cpu", quantity::millis).map(Cpu::from_millis),
-            memory: total("memory", quantity::bytes).map(ByteSize::from_bytes),
-            // What volumes can have is up to their storage class, not to the nodes.
-            storage: None,
-        };
-        let known = |capacity: Capacity| if usable.is_empty() { Capacity::default() } else { capacity };
-        Ok(Facts { version: version.git_version, capacity: known(capacity), nodes: addresses })
+        survey::of(&self.cluster).await?.facts(&self.cluster)
+    }
+
+    async fn inspect(&self) -> Result<Inspection> {
+        Ok(survey::of(&self.cluster).await?.inspection())
     }
 
     async fn open(&self, to: &Endpoint) -> Result<Route> {
@@ -78,15 +58,4 @@ pub(crate) fn address(node: &Node) -> Option<&NodeAddress> {
     ["ExternalIP", "InternalIP"]
         .iter()
         .find_map(|wanted| addresses().find(|address| address.type_ == *wanted))
-}
-
-/// Whether new pods can go to a node.
-fn takes_pods(node: &Node) -> bool {
-    let cordoned = node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
-    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    !cordoned && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-fn allocatable<'a>(node: &'a Node, resource: &str) -> Option<&'a Quantity> {
-    node.status.as_ref()?.allocatable.as_ref()?.get(resource)
 }

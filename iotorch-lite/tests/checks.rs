@@ -264,4 +264,8 @@ async fn a_survey_tells_what_this_machine_has() {
     let facts = place.survey().await.unwrap();
     assert_eq!(facts.nodes, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
     assert!(facts.capacity.cpu.is_some_and(|cpu| cpu.millis() >= 1000));
+    let inspection = place.inspect().await.unwrap();
+    assert_eq!((inspection.version, inspection.capacity), (facts.version, facts.capacity));
+    let [node] = inspection.nodes.as_slice() else { panic!("{:?}", inspection.nodes) };
+    assert!(node.unready.is_none() && !node.architecture.is_empty() && !node.name.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use iotorch_core::{
-    Error, ErrorKind, Orchestrator,
+    Orchestrator,
     model::{API_VERSION, Infrastructure, InfrastructureName, Slice, SliceName},
 };
 use serde_json::json;
@@ -108,28 +108,32 @@ async fn get_infrastructures(
     let mut places = orchestrator.infrastructures().await?;
     let is_named = !names.is_empty();
     if let Some(unknown) = names.iter().find(|name| !places.iter().any(|place| place.name == **name)) {
-        let message = format!("cannot get infrastructure \"{unknown}\": there is none of that name");
-        let help = "iotorch get infrastructures lists them";
-        return Err(Error::new(ErrorKind::NotFound, message).with_help(help).into());
+        return Err(super::no_such_infrastructure("get", unknown).into());
     }
     places.retain(|place| !is_named || names.contains(&place.name));
     match form(setting, is_named) {
         Format::Table => setting.screen.result(infrastructure_table(&places)),
         Format::Yaml => print_yaml(setting, places.iter().map(Infrastructure::to_yaml)),
-        Format::Json => print_json(
-            setting,
-            places
-                .iter()
-                .map(|place| document("Infrastructure", &json!(place.name), &json!(place.spec)))
-                .collect(),
-            is_named,
-        ),
+        Format::Json => print_json(setting, places.iter().map(infrastructure).collect(), is_named),
     }
 }
 
 /// A document that was named is wanted as such, unless somebody asks for something else.
 fn form(setting: &Setting, is_named: bool) -> Format {
     setting.screen.format.unwrap_or(if is_named { Format::Yaml } else { Format::Table })
+}
+
+/// Prints the document of an infrastructure.
+pub(super) fn print_infrastructure(place: &Infrastructure, setting: &Setting) -> Result<()> {
+    match form(setting, true) {
+        Format::Json => setting.screen.data(&infrastructure(place)),
+        Format::Yaml | Format::Table => print_yaml(setting, std::iter::once(place.to_yaml())),
+    }
+}
+
+/// The document of an infrastructure.
+fn infrastructure(place: &Infrastructure) -> serde_json::Value {
+    document("Infrastructure", &json!(place.name), &json!(place.spec))
 }
 
 fn document(kind: &str, name: &serde_json::Value, spec: &serde_json::Value) -> serde_json::Value {

@@ -9,7 +9,7 @@
 //! | configuration file | the state directory |
 
 mod deployment;
-mod edit;
+pub(in crate::commands) mod edit;
 pub(crate) mod iotdevice;
 pub(crate) mod iotgateway;
 pub(crate) mod iotserver;
@@ -48,7 +48,7 @@ impl ConfigFile {
 }
 
 /// Says of options that were given and mean nothing here that they do, and why.
-fn tell_unused(screen: &Screen, unused: &[(&str, bool, &str)]) {
+pub(in crate::commands) fn tell_unused(screen: &Screen, unused: &[(&str, bool, &str)]) {
     let mut given = unused.to_vec();
     given.retain(|(_, is_given, _)| *is_given);
     let reasons = given.chunk_by(|(_, _, one), (_, _, other)| one == other).map(|same| {

@@ -32,6 +32,8 @@ const SLICES: usize = 100;
 pub(super) struct Source {
     /// The state directory.
     pub(super) state: Option<PathBuf>,
+    /// The kubeconfig.
+    pub(super) kubeconfig: Option<PathBuf>,
     /// What has been typed.
     pub(super) typed: Vec<String>,
 }
@@ -87,6 +89,15 @@ impl Source {
         let runs = self.find(Wanted::Runs).runs.into_iter();
         runs.map(|(run, slice)| CompletionCandidate::new(run).help(Some(format!("of slice {slice}").into())))
             .collect()
+    }
+
+    /// The contexts of the kubeconfig
+    /// (<https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/>).
+    pub(super) fn contexts(&self) -> Vec<CompletionCandidate> {
+        let text = self.kubeconfig.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let read = text.and_then(|text| serde_saphyr::from_str::<serde_json::Value>(&text).ok());
+        let contexts = read.as_ref().and_then(|config| config["contexts"].as_array());
+        candidates(contexts.into_iter().flatten().filter_map(|context| context["name"].as_str()))
     }
 
     /// Names in the slices that were typed, or in all of them.

@@ -36,6 +36,10 @@ impl Archive for NoArchive {
     async fn export(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "format": 1 }))
     }
+
+    async fn uses(&self) -> Result<Uses> {
+        Ok([("edge-1".parse()?, ["greenhouse".parse()?].into())].into())
+    }
 }
 
 fn serve(orchestrator: impl Orchestrator + 'static, events: &Hub) -> Served {
@@ -68,6 +72,7 @@ fn empty_plan(slices: &[&str]) -> Plan {
         format: PLAN_FORMAT,
         infrastructures: Vec::new(),
         removed_infrastructures: Vec::new(),
+        unusable: std::collections::BTreeMap::new(),
         places: std::collections::BTreeMap::new(),
         slices: slices.iter().map(slice).collect(),
     }
@@ -124,6 +129,8 @@ async fn every_question_gets_the_same_answer_through_the_socket() {
     assert!(remote.infrastructures().await.unwrap().is_empty());
     assert_eq!(remote.forget(&"edge-1".parse().unwrap()).await.unwrap().len(), 1);
     assert_eq!(remote.export().await.unwrap()["format"], 1);
+    let uses = remote.uses().await.unwrap();
+    assert_eq!(uses.keys().map(ToString::to_string).collect::<Vec<_>>(), ["edge-1"]);
     drop(remote);
     served.server.stop().await;
 }

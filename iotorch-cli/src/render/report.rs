@@ -33,7 +33,13 @@ pub(crate) fn report(report: &Report, plan: Option<&Plan>, ink: Ink) -> String {
 
 /// What became of infrastructures, which needs no run.
 fn infrastructures(plan: &Plan) -> Vec<String> {
-    let stored = plan.infrastructures.iter().map(|place| format!("infrastructure {}  stored", place.name));
+    let stored = plan.infrastructures.iter().map(|place| {
+        let warning = match plan.unusable.get(&place.name) {
+            Some(cause) => format!("; it cannot be used yet: {}", cause.root()),
+            None => String::new(),
+        };
+        format!("infrastructure {}  stored{warning}", place.name)
+    });
     let removed = plan.removed_infrastructures.iter().map(|name| format!("infrastructure {name}  removed"));
     stored.chain(removed).collect()
 }

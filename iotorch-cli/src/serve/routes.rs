@@ -23,7 +23,7 @@ use iotorch_core::{
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 
 use super::Shared;
-use crate::wire::{Apply, Line, Options, Resume};
+use crate::wire::{Apply, Line, Options, Resume, Uses};
 
 /// How many events wait for somebody who does not read them; then they are let go.
 const WAITING_EVENTS: usize = 10_000;
@@ -43,6 +43,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/slices/{name}/status", get(status))
         .route("/v1/slices/{name}/document", get(document))
         .route("/v1/infrastructures", get(infrastructures))
+        .route("/v1/infrastructures/uses", get(uses))
         .route("/v1/infrastructures/{name}/forget", post(forget))
         .route("/v1/state", get(export))
         // Only the owner can call, and a plan over thousands of slices is large.
@@ -169,6 +170,10 @@ async fn document(State(shared): State<Arc<Shared>>, Path(slice): Path<SliceName
 
 async fn infrastructures(State(shared): State<Arc<Shared>>) -> Answer<Vec<Infrastructure>> {
     Ok(Json(shared.service.orchestrator.infrastructures().await?))
+}
+
+async fn uses(State(shared): State<Arc<Shared>>) -> Answer<Uses> {
+    Ok(Json(shared.service.archive.uses().await?))
 }
 
 async fn forget(

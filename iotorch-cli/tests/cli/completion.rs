@@ -41,6 +41,7 @@ fn check(home: &Home) {
     assert_eq!(completed(home, &["status", "or"]), ["orchard"]);
     assert_eq!(completed(home, &["iotserver", "list", "--slice", "g"]), ["greenhouse"]);
     assert_eq!(completed(home, &["k8scluster", "delete", "--name", ""]), ["desk"]);
+    assert_eq!(completed(home, &["infra", "check", ""])[..1], ["desk"]);
     let devices = completed(home, &["credentials", "greenhouse", ""]);
     assert!(devices.contains(&"bench-1".to_owned()) && !devices.contains(&"leaf".to_owned()), "{devices:?}");
     assert_eq!(completed(home, &["iotdevice", "get", "--name", "l"]), ["leaf"]);
@@ -80,4 +81,14 @@ fn verbs_options_and_values_are_completed_too() {
     assert_eq!(completed(&home, &["iotserver", "s"]), ["set"]);
     assert_eq!(completed(&home, &["iotdevice", "create", "--prot"]), ["--protocol"]);
     assert_eq!(completed(&home, &["iotdevice", "create", "--protocol", "M"]), ["MQTT"]);
+}
+
+#[test]
+fn contexts_are_those_of_the_kubeconfig() {
+    let home = Home::new();
+    let config = "apiVersion: v1\nkind: Config\ncontexts:\n- { name: edge-1, context: { cluster: a, user: b } }\n- { name: cloud-1, context: { cluster: a, user: b } }\n";
+    home.write("kubeconfig", config);
+    let path = home.path().join("kubeconfig").display().to_string();
+    assert_eq!(completed(&home, &["infra", "check", "--kubeconfig", &path, "--context", "e"]), ["edge-1"]);
+    assert!(completed(&home, &["infra", "check", "--kubeconfig", "nothing", "--context", ""]).is_empty());
 }

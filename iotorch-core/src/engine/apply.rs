@@ -8,9 +8,13 @@ use tracing::Instrument;
 use super::{AtWork, Engine};
 use crate::{
     error::{Error, ErrorKind, Result},
+    model::InfrastructureName,
     orchestrator::{ApplyError, Direction, Report, RunOptions, RunReport, StepFailure},
-    plan::{Base, PLAN_FORMAT, Phase, Plan, SlicePlan, Summary, moved, recorded_scopes},
-    resource::{Change, ResourceId},
+    plan::{
+        Base, PLAN_FORMAT, Phase, Plan, SlicePlan, Summary, moved, recorded_scopes,
+        unusable::{self, Unusable},
+    },
+    resource::{Change, Location, ResourceId},
     saga::{Ended, Saga},
     store::{RUN_FORMAT, Run, RunId, RunState, SliceState, Write},
 };
@@ -51,24 +55,41 @@ impl Engine {
         infrastructures
             .extend(plan.infrastructures.iter().map(|place| (place.name.clone(), Arc::clone(place))));
         self.shared.connections.update(&infrastructures);
-        let mut prepared = Vec::with_capacity(plan.slices.len());
-        for mut slice in plan.slices.into_iter().filter(|slice| !slice.is_empty()) {
-            // Kept with the run, so that a later process follows it too.
-            slice.on_failure = options.on_failure.unwrap_or(slice.on_failure);
-            let at_work = self.take(&slice.slice)?;
-            let state = snapshot.slices.get(&slice.slice).cloned().unwrap_or_default();
-            if let Some(run) = state.open_run {
-                return Err(open_run(&slice, run));
+        let needed = needed(&plan);
+        let begin = async {
+            let mut prepared = Vec::with_capacity(plan.slices.len());
+            for mut slice in plan.slices.into_iter().filter(|slice| !slice.is_empty()) {
+                // Kept with the run, so that a later process follows it too.
+                slice.on_failure = options.on_failure.unwrap_or(slice.on_failure);
+                let at_work = self.take(&slice.slice)?;
+                let state = snapshot.slices.get(&slice.slice).cloned().unwrap_or_default();
+                if let Some(run) = state.open_run {
+                    return Err(open_run(&slice, run));
+                }
+                let unseen = self.check_base(&slice, &state).await?;
+                prepared.push(Prepared { plan: Arc::new(slice), state, unseen, at_work });
             }
-            let unseen = self.check_base(&slice, &state).await?;
-            prepared.push(Prepared { plan: Arc::new(slice), state, unseen, at_work });
-        }
+            Ok(prepared)
+        };
+        let ((), prepared) = futures::try_join!(self.check_places(&needed), begin)?;
         let mut writes: Vec<_> = plan.infrastructures.into_iter().map(Write::PutInfrastructure).collect();
         writes.extend(plan.removed_infrastructures.into_iter().map(Write::DropInfrastructure));
         if !writes.is_empty() {
             self.shared.store.commit(writes).await?;
         }
         Ok(prepared)
+    }
+
+    /// Refuses a plan that needs infrastructures which do not let it work. Those that cannot be reached are left to the policy of the
+    /// slices.
+    async fn check_places(&self, needed: &BTreeSet<InfrastructureName>) -> Result<()> {
+        let surveys = self.survey(needed).await;
+        let failed = surveys.into_iter().filter_map(|(name, survey)| Some((name, survey.err()?)));
+        let closed: Unusable = failed.filter(|(_, cause)| !cause.kind.is_retryable()).collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        Err(unusable::error("cannot apply the plan", closed))
     }
 
     /// Refuses a plan whose base has moved; returns the scopes that cannot be seen now.
@@ -280,6 +301,17 @@ impl Engine {
             residue: ended.residue.clone(),
         }
     }
+}
+
+/// The infrastructures that something is made or changed on. What is only deleted may go with fewer permissions.
+fn needed(plan: &Plan) -> BTreeSet<InfrastructureName> {
+    let steps = plan.slices.iter().flat_map(|slice| &slice.steps).filter(|step| !step.change.is_delete());
+    steps
+        .filter_map(|step| match step.resource.location() {
+            Location::Infrastructure(name) => Some(name),
+            _ => None,
+        })
+        .collect()
 }
 
 fn open_run(plan: &SlicePlan, run: RunId) -> Error {

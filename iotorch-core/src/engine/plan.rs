@@ -29,7 +29,7 @@ impl Engine {
         let targets = targets(intent, &snapshot)?;
         let infrastructures = merged(intent, &snapshot);
         self.shared.connections.update(&infrastructures);
-        let surveys = self.survey(&infrastructures).await;
+        let surveys = self.survey(infrastructures.keys()).await;
         let mut planner = Planner::new(intent, &snapshot, &self.drivers, &*self.placer, &surveys);
         let mut slices = Vec::with_capacity(targets.len());
         for chunk in targets.chunks(OBSERVED_AT_ONCE) {
@@ -47,9 +47,15 @@ impl Engine {
         let changed = |place: &&Infrastructure| {
             snapshot.infrastructures.get(&place.name).map(AsRef::as_ref) != Some(*place)
         };
+        let changed: Vec<_> = intent.infrastructures.iter().filter(changed).cloned().map(Arc::new).collect();
+        let unusable = changed.iter().filter_map(|place| {
+            let cause = surveys.get(&place.name)?.as_ref().err()?;
+            Some((place.name.clone(), cause.clone()))
+        });
         Ok(Plan {
             format: PLAN_FORMAT,
-            infrastructures: intent.infrastructures.iter().filter(changed).cloned().map(Arc::new).collect(),
+            unusable: unusable.collect(),
+            infrastructures: changed,
             removed_infrastructures: intent.delete_infrastructures.clone(),
             places: places(&infrastructures, &slices),
             slices,
@@ -83,8 +89,12 @@ impl Engine {
         Ok(findings.flatten().collect())
     }
 
-    async fn survey(&self, infrastructures: &BTreeMap<InfrastructureName, Arc<Infrastructure>>) -> Surveys {
-        let looks = infrastructures.keys().map(|name| async move {
+    /// Surveys all of these infrastructures at once.
+    pub(super) async fn survey(
+        &self,
+        infrastructures: impl IntoIterator<Item = &InfrastructureName>,
+    ) -> Surveys {
+        let looks = infrastructures.into_iter().map(|name| async move {
             let look = async { self.shared.connections.place(name)?.survey().await };
             let facts = tokio::time::timeout(self.shared.limits.observe_deadline, look).await;
             let late = || {

@@ -20,11 +20,17 @@ pub(crate) struct Ledger {
 struct Holders {
     total: u64,
     amounts: BTreeMap<ResourceId, u64>,
+    /// What of it is reserved in the store already.
+    reserved: BTreeMap<ResourceId, u64>,
 }
 
 impl Holders {
     fn of(&self, holder: &ResourceId) -> u64 {
         self.amounts.get(holder).copied().unwrap_or_default()
+    }
+
+    fn reserved_by(&self, holder: &ResourceId) -> u64 {
+        self.reserved.get(holder).copied().unwrap_or_default()
     }
 }
 
@@ -33,6 +39,9 @@ impl Ledger {
         let mut ledger = Self::default();
         for (holder, claims) in reservations {
             ledger.hold(holder, claims);
+        }
+        for holders in ledger.things.values_mut() {
+            holders.reserved.clone_from(&holders.amounts);
         }
         ledger
     }
@@ -52,10 +61,12 @@ impl Ledger {
         self.things.get(resource).map_or(0, |holders| holders.total - holders.of(except))
     }
 
-    /// What is left of a place's capacity when what `except` holds is given back.
+    /// What is left of a place's capacity when what `except` holds is given back: at least that, also where the capacity has shrunk.
     pub(crate) fn free(&self, place: &Infrastructure, capacity: Capacity, except: &ResourceId) -> Capacity {
         let left = |what: &str, total: u64| {
-            total.saturating_sub(self.held(&format!("{}/{what}", place.name), except))
+            let thing = format!("{}/{what}", place.name);
+            let own = self.things.get(&thing).map_or(0, |holders| holders.reserved_by(except));
+            total.saturating_sub(self.held(&thing, except)).max(own)
         };
         Capacity {
             cpu: capacity.cpu.map(|cpu| crate::model::Cpu::from_millis(left("cpu", cpu.millis()))),
@@ -68,7 +79,8 @@ impl Ledger {
         }
     }
 
-    /// Admits the claims of a slice, whose resources in `leaving` will be gone once its run is over.
+    /// Admits the claims of a slice, whose resources in `leaving` will be gone once its run is over. What asks for no more than it has
+    /// is admitted also where the capacity has shrunk, as by the store.
     ///
     /// # Errors
     /// [`ErrorKind::Infeasible`], naming the holders, or saying that it takes two steps.
@@ -80,10 +92,11 @@ impl Ledger {
         for (holder, wanted) in claims {
             for claim in wanted {
                 let others = self.held(&claim.resource, holder);
-                if others.saturating_add(claim.amount) <= claim.capacity {
+                let holders = self.things.get(&claim.resource);
+                let has = holders.map_or(0, |holders| holders.reserved_by(holder));
+                if claim.amount <= has || others.saturating_add(claim.amount) <= claim.capacity {
                     continue;
                 }
-                let holders = self.things.get(&claim.resource);
                 let going = leaving.iter().filter(|other| *other != holder);
                 let going: u64 = going.map(|other| holders.map_or(0, |holders| holders.of(other))).sum();
                 let staying = others.saturating_sub(going);

@@ -14,6 +14,7 @@ mod reap;
 mod render;
 mod replace;
 mod types;
+pub(crate) mod unusable;
 
 pub use graph::Finding;
 pub use observations::{Observations, ScopeContents};

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Finding, PlacementChoice, Planner, ledger::capacity_claims};
+use super::{
+    Candidate, Finding, PlacementChoice, Planner,
+    ledger::capacity_claims,
+    unusable::{self, Unusable},
+};
 use crate::{
     driver::Issue,
     error::{Error, ErrorKind, Result},
@@ -36,6 +40,19 @@ impl Part<'_> {
             settings: crate::model::Settings::new(),
             admin: None,
         })
+    }
+}
+
+/// A part that fits nowhere.
+struct Misfit {
+    error: Error,
+    /// The places that might take it and cannot be used.
+    unusable: Unusable,
+}
+
+impl Misfit {
+    const fn new(error: Error) -> Self {
+        Self { error, unusable: Unusable::new() }
     }
 }
 
@@ -83,16 +100,41 @@ impl Planner<'_> {
     /// Chooses a place for every part.
     ///
     /// # Errors
-    /// [`ErrorKind::Infeasible`] for the first part that fits nowhere, with every place and why not.
+    /// [`ErrorKind::Infeasible`] for the first part that fits nowhere, with every place and why not. Where the only places for some
+    /// parts cannot be used, all of these parts and places together, with the kind of their cause.
     pub(super) fn place(&mut self, slice: &Slice, state: &SliceState) -> Result<Vec<PlacementChoice>> {
-        parts(slice).iter().map(|part| self.choose(&slice.name, part, state)).collect()
+        let mut choices = Vec::new();
+        let mut stranded = Vec::new();
+        for part in &parts(slice) {
+            match self.choose(&slice.name, part, state) {
+                Ok(choice) => choices.push(choice),
+                Err(misfit) if misfit.unusable.is_empty() => return Err(misfit.error),
+                Err(misfit) => stranded.push((format!("{} \"{}\"", part.role, part.name), misfit)),
+            }
+        }
+        if stranded.is_empty() {
+            return Ok(choices);
+        }
+        let (parts, misfits): (Vec<_>, Vec<_>) = stranded.into_iter().unzip();
+        let what = format!("cannot place {} of slice \"{}\"", unusable::listed(&parts), slice.name);
+        let places = misfits.into_iter().flat_map(|misfit| misfit.unusable).collect();
+        Err(unusable::error(what, places))
+    }
+
+    /// The places among rejected ones whose survey failed.
+    fn unusable(&self, rejected: &[Candidate]) -> Unusable {
+        let failed = |candidate: &Candidate| {
+            let cause = self.surveys.get(&candidate.infrastructure)?.as_ref().err()?;
+            Some((candidate.infrastructure.clone(), cause.clone()))
+        };
+        rejected.iter().filter_map(failed).collect()
     }
 
     /// The parts that fit nowhere, each with its place in the document.
     pub(super) fn misfits(&mut self, slice: &Slice, state: &SliceState) -> Vec<Finding> {
         let mut misfits = Vec::new();
         for part in parts(slice) {
-            if let Err(error) = self.choose(&slice.name, &part, state) {
+            if let Err(Misfit { error, .. }) = self.choose(&slice.name, &part, state) {
                 let issue = Issue {
                     pointer: String::new(),
                     message: error.to_string(),
@@ -104,7 +146,12 @@ impl Planner<'_> {
         misfits
     }
 
-    fn choose(&mut self, slice: &SliceName, part: &Part<'_>, state: &SliceState) -> Result<PlacementChoice> {
+    fn choose(
+        &mut self,
+        slice: &SliceName,
+        part: &Part<'_>,
+        state: &SliceState,
+    ) -> Result<PlacementChoice, Misfit> {
         let workload = part.workload();
         let Part { name: part, role, placement, .. } = part;
         let role = *role;
@@ -132,21 +179,27 @@ impl Planner<'_> {
             if let Some(name) =
                 placement.infrastructure.as_ref().filter(|name| !self.infrastructures.contains_key(*name))
             {
-                return Error::new(
-                    ErrorKind::Infeasible,
-                    format!("{what}: there is no infrastructure \"{name}\""),
-                );
+                let why = format!("{what}: there is no infrastructure \"{name}\"");
+                return Misfit::new(Error::new(ErrorKind::Infeasible, why));
             }
             if rejected.is_empty() {
-                return Error::new(ErrorKind::Infeasible, format!("{what}: there is no infrastructure"))
-                    .with_help("add a document of kind Infrastructure, such as one with driver: local");
+                let why = format!("{what}: there is no infrastructure");
+                let error = Error::new(ErrorKind::Infeasible, why);
+                return Misfit::new(
+                    error.with_help("add a document of kind Infrastructure, such as one with driver: local"),
+                );
             }
-            let why = rejected.iter().filter(|candidate| {
+            let mut rejected = rejected;
+            rejected.retain(|candidate| {
                 placement.infrastructure.as_ref().is_none_or(|name| *name == candidate.infrastructure)
             });
-            let why: Vec<_> =
-                why.map(|candidate| format!("{}: {}", candidate.infrastructure, candidate.reason)).collect();
-            Error::new(ErrorKind::Infeasible, format!("{what}: {}", why.join("; ")))
+            let unusable = self.unusable(&rejected);
+            let why: Vec<_> = rejected
+                .iter()
+                .map(|candidate| format!("{}: {}", candidate.infrastructure, candidate.reason))
+                .collect();
+            let error = Error::new(ErrorKind::Infeasible, format!("{what}: {}", why.join("; ")));
+            Misfit { error, unusable }
         })?;
         if let Some(place) = self.infrastructures.get(&choice.infrastructure) {
             let claims = capacity_claims(place, self.capacity(place), &workload);
@@ -165,7 +218,7 @@ impl Planner<'_> {
             return Some(issue.message);
         }
         match self.surveys.get(&place.name) {
-            Some(Err(cause)) if !is_there => Some(format!("it cannot be reached: {}", cause.root())),
+            Some(Err(cause)) if !is_there => Some(format!("it {}", unusable::why(cause))),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ use std::{
 
 pub use words::label;
 
-use super::{Basis, Condition, PlacementChoice, Plan, Reason, SlicePlan, Step, Summary, Warning};
+use super::{Basis, Condition, PlacementChoice, Plan, Reason, SlicePlan, Step, Summary, Warning, unusable};
 use crate::resource::{Change, KindName, ResourceId};
 
 /// The widest that a column of the tree gets before it pushes the next one to the right.
@@ -107,6 +107,10 @@ impl Plan {
         lines.extend(self.infrastructures.iter().map(|place| {
             let (driver, tier) = (&place.spec.driver, place.spec.tier);
             Line::new(LineKind::Create, format!("+ infrastructure {} ({driver}, {tier})", place.name))
+        }));
+        lines.extend(self.unusable.iter().map(|(name, cause)| {
+            let text = format!("  warning: infrastructure {name} {}", unusable::why(cause));
+            Line::new(LineKind::Warning, text)
         }));
         lines.extend(
             self.removed_infrastructures

@@ -27,6 +27,9 @@ pub struct Plan {
     /// Infrastructures to add or change; they need no steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub infrastructures: Vec<Arc<Infrastructure>>,
+    /// Those of them that cannot be used yet, and why; no step of the plan is on one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unusable: BTreeMap<InfrastructureName, Cause>,
     /// Infrastructures to remove from the installation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_infrastructures: Vec<InfrastructureName>,

@@ -1,7 +1,7 @@
 //! The objects of a simulated world.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -50,6 +50,8 @@ struct State {
     /// Changes that were sent and have not arrived.
     late: Vec<(Instant, String, Work)>,
     away: BTreeMap<String, Option<Instant>>,
+    /// The places that do not let us in.
+    locked: BTreeSet<String>,
     /// Numbers for what the other systems would choose.
     next: u64,
     calls: u64,
@@ -105,10 +107,16 @@ impl World {
         self.state().away.insert(place.into(), None);
     }
 
-    /// Makes every place reachable again and takes back all faults that have not happened. What was sent still arrives.
+    /// Has a place refuse everything, as for want of permissions, until [`Self::heal`].
+    pub fn lock(&self, place: impl Into<String>) {
+        self.state().locked.insert(place.into());
+    }
+
+    /// Makes every place reachable and open again and takes back all faults that have not happened. What was sent still arrives.
     pub fn heal(&self) {
         let mut state = self.state();
         state.away.clear();
+        state.locked.clear();
         state.injected.clear();
         state.faults = Faults::none();
     }
@@ -232,6 +240,9 @@ impl State {
     }
 
     fn reach(&mut self, place: &str) -> Result<()> {
+        if self.locked.contains(place) {
+            return Err(Error::new(ErrorKind::Denied, format!("\"{place}\" is locked")));
+        }
         match self.away.get(place) {
             Some(Some(until)) if *until <= Instant::now() => {
                 self.away.remove(place);

@@ -27,7 +27,7 @@ use crate::{
 const TURNS: &str = "edit.lock";
 
 /// An edit: while it lives, no other process begins one on the same state.
-pub(super) struct Edit<'a> {
+pub(in crate::commands) struct Edit<'a> {
     doing: String,
     session: &'a Session,
     setting: &'a Setting,
@@ -37,7 +37,7 @@ pub(super) struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     /// Begins to do something, called as in `create server "hub"`, once it is its turn.
-    pub(super) async fn begin(
+    pub(in crate::commands) async fn begin(
         doing: String,
         session: &'a Session,
         setting: &'a Setting,
@@ -99,8 +99,16 @@ impl<'a> Edit<'a> {
         part::slice_of::<P>(self.session.orchestrator(), name, slice, &self.doing).await
     }
 
+    /// The error of what stands in the way, with a further way out.
+    pub(in crate::commands) fn refusal(&self, why: Error, way: &str) -> Error {
+        let cause = why.to_cause();
+        let help = why.help().map(|help| format!("{help}\n{way}")).unwrap_or_else(|| way.to_owned());
+        let root = Error::new(cause.kind, cause.root());
+        Error::new(cause.kind, format!("cannot {}", self.doing)).with_help(help).with_source(root)
+    }
+
     /// Nothing: the name is taken.
-    pub(super) fn taken<T>(&self, help: impl Into<String>) -> Result<T> {
+    pub(in crate::commands) fn taken<T>(&self, help: impl Into<String>) -> Result<T> {
         let what = format!("cannot {}: there is one of that name already", self.doing);
         Err(Error::new(ErrorKind::Conflict, what).with_help(help).into())
     }
@@ -118,7 +126,8 @@ impl<'a> Edit<'a> {
         }
     }
 
-    async fn plan(&self, intent: &Intent) -> Result<Plan> {
+    /// What documents that no person has written would do.
+    pub(in crate::commands) async fn plan(&self, intent: &Intent) -> Result<Plan> {
         let checked = match Documents::from_parts(&intent.infrastructures, &intent.slices) {
             Ok(documents) => self.session.check(&documents).await,
             Err(problems) => Err(problems.into()),
@@ -141,7 +150,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Applies a plan, after a line that sums it up.
-    pub(super) async fn apply(&self, plan: Plan) -> Result<Exit> {
+    pub(in crate::commands) async fn apply(&self, plan: Plan) -> Result<Exit> {
         if plan.slices.iter().any(|slice| !slice.steps.is_empty()) {
             self.setting.screen.note(plan.summary());
         }

@@ -2,23 +2,25 @@
 
 use std::net::IpAddr;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use iotorch_core::{
-    Error, ErrorKind, Intent,
-    model::{DriverName, Infrastructure, InfrastructureName, InfrastructureSpec, Settings, Tier},
+    Error, ErrorKind,
+    model::{DriverName, Infrastructure, InfrastructureName, InfrastructureSpec},
 };
 
-use super::{ConfigFile, edit::Edit, tell_unused};
+use super::{ConfigFile, tell_unused};
 use crate::{
     cli::Setting,
     commands::{
-        apply::Policy,
         delete::{self, DeleteArgs},
         get::{self, GetArgs},
+        infra::{
+            add::{self, Addition, TierName},
+            list,
+        },
     },
     exit::Exit,
     failure::{Failure, Result},
-    installation::{self, Purpose},
 };
 
 /// The driver of an infrastructure in the process of `iotorch run`.
@@ -26,9 +28,11 @@ pub(super) const LOCAL: &str = "local";
 
 /// Create, delete, get and list clusters, which are infrastructures
 ///
-/// A verb of the paper's prototype. Today's driver is local: a cluster that is the process of iotorch run.
+/// A verb of the paper's prototype; iotorch infra does the same and more. With --driver local a cluster is the process of iotorch
+/// run.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
+  iotorch k8scluster create --name pc --k8scontext pc
   iotorch k8scluster create --name edge --driver local
   iotorch k8scluster list
   iotorch get infrastructures edge > edge.yaml         the same as a document, for iotorch apply -f")]
@@ -47,7 +51,7 @@ enum Verb {
 
 /// Create a cluster
 ///
-/// It is stored, and first used when a part of a slice goes there.
+/// It is checked and stored, and first used when a part of a slice goes there.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch k8scluster create --name edge --driver local --tier edge
@@ -62,7 +66,7 @@ struct Creation {
     /// Where in the network it stands
     #[arg(long, value_name = "TIER", default_value = "cloud")]
     tier: TierName,
-    /// The context of the kubeconfig
+    /// The context of the kubeconfig, as --context
     #[arg(long, value_name = "CONTEXT")]
     k8scontext: Option<String>,
     /// Its address; accepted and not used, the context has it
@@ -74,16 +78,11 @@ struct Creation {
     /// The address of Tiller; accepted and not used, Helm needs none any more
     #[arg(long, value_name = "IP", visible_alias = "k8shelmip")]
     helmip: Option<IpAddr>,
+    /// Store it although it may not be usable yet
+    #[arg(long)]
+    no_check: bool,
     #[command(flatten)]
     configfile: ConfigFile,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TierName {
-    /// Beside the devices
-    Edge,
-    /// A data centre
-    Cloud,
 }
 
 /// Delete a cluster that no slice is on
@@ -114,7 +113,7 @@ struct Lookup {
     configfile: ConfigFile,
 }
 
-/// List all clusters
+/// List all clusters, and how each is now
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch k8scluster list")]
@@ -136,7 +135,7 @@ pub(crate) async fn exec(args: K8sClusterArgs, setting: &Setting) -> Result<Exit
         }
         Verb::List(args) => {
             let setting = args.configfile.apply(setting)?;
-            get::exec(GetArgs::of_infrastructures(Vec::new()), &setting).await
+            list::exec(&setting).await
         }
     }
 }
@@ -144,24 +143,24 @@ pub(crate) async fn exec(args: K8sClusterArgs, setting: &Setting) -> Result<Exit
 async fn create(args: Creation, setting: &Setting) -> Result<Exit> {
     let setting = &args.configfile.apply(setting)?;
     tell_what_is_unused(&args, setting);
-    installation::with(setting, Purpose::Look, async |session| {
-        let doing = format!("create cluster \"{}\"", args.name);
-        let edit = Edit::begin(doing, session, setting, Policy::default()).await?;
-        let known = session.orchestrator().infrastructures().await?;
-        if known.iter().any(|place| place.name == args.name) {
-            return edit.taken(format!("iotorch k8scluster get --name {} shows it", args.name));
-        }
-        let infrastructures = vec![infrastructure(&args)];
-        let added = edit.add(&Intent { infrastructures, ..Intent::default() }).await;
-        added.map_err(|failure| with_a_driver_that_is_there(failure, &args.driver))
-    })
-    .await
+    let addition = Addition {
+        doing: format!("create cluster \"{}\"", args.name),
+        taken: format!("iotorch k8scluster get --name {} shows it", args.name),
+        infrastructure: infrastructure(&args, setting),
+        is_checked: !args.no_check,
+        is_dry: false,
+    };
+    let added = add::add(addition, setting).await;
+    added.map_err(|failure| with_a_driver_that_is_there(failure, &args.driver))
 }
 
 /// Adds to an error about a driver how a cluster is made without it.
 fn with_a_driver_that_is_there(failure: Failure, driver: &DriverName) -> Failure {
+    // What a check finds has its cause below it.
+    let is_of_document =
+        |error: &Error| error.kind() == ErrorKind::Invalid && std::error::Error::source(error).is_none();
     match failure {
-        Failure::Error(error) if error.kind() == ErrorKind::Invalid && driver.as_str() != LOCAL => {
+        Failure::Error(error) if is_of_document(&error) && driver.as_str() != LOCAL => {
             let help = error.help().map(|help| format!("{help}\n")).unwrap_or_default();
             Error::new(ErrorKind::Unsupported, error.to_string())
                 .with_help(format!("{help}with --driver local, the cluster is in the process of iotorch run"))
@@ -171,18 +170,15 @@ fn with_a_driver_that_is_there(failure: Failure, driver: &DriverName) -> Failure
     }
 }
 
-fn infrastructure(args: &Creation) -> Infrastructure {
+fn infrastructure(args: &Creation, setting: &Setting) -> Infrastructure {
     let is_local = args.driver.as_str() == LOCAL;
-    let mut settings = Settings::new();
-    if let Some(context) = args.k8scontext.as_ref().filter(|_| !is_local) {
-        settings.insert("context".into(), context.as_str().into());
-    }
-    let tier = match args.tier {
-        TierName::Edge => Tier::Edge,
-        TierName::Cloud => Tier::Cloud,
-    };
-    let spec =
-        InfrastructureSpec::builder().driver(args.driver.clone()).tier(tier).settings(settings).build();
+    let context = args.k8scontext.as_ref().or(setting.clusters.context.as_ref()).filter(|_| !is_local);
+    let settings = add::settings(&args.driver, context.map(String::as_str), None, setting);
+    let spec = InfrastructureSpec::builder()
+        .driver(args.driver.clone())
+        .tier(args.tier.into())
+        .settings(settings)
+        .build();
     Infrastructure { name: args.name.clone(), spec }
 }
 

@@ -63,6 +63,7 @@ fn plan(slices: Vec<SlicePlan>) -> Plan {
         format: PLAN_FORMAT,
         infrastructures: Vec::new(),
         removed_infrastructures: Vec::new(),
+        unusable: std::collections::BTreeMap::new(),
         places: BTreeMap::from([
             place("edge-1", "kubernetes", Tier::Edge),
             place("cloud-1", "local", Tier::Cloud),
