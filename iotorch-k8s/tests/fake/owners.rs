@@ -390,7 +390,10 @@ fn take_away(node: &mut Value, path: &[Step]) {
                 take_away(&mut items[index], rest);
             }
         }
-        (Step::Value(value), Value::Array(items)) => items.retain(|item| item.to_string() != *value),
+        (Step::Value(value), Value::Array(items)) => {
+            let gone: Value = serde_json::from_str(value).unwrap_or_default();
+            items.retain(|item| *item != gone);
+        }
         _ => {}
     }
 }

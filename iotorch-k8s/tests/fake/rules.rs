@@ -261,7 +261,8 @@ pub fn without_nulls(value: Value) -> Value {
         Value::Object(fields) => {
             let fields = fields.into_iter().map(|(name, value)| (name, without_nulls(value)));
             let is_there = |(name, value): &(String, Value)| {
-                !value.is_null() && !(MAPS.contains(&name.as_str()) && *value == json!({}))
+                let is_empty = MAPS.contains(&name.as_str()) && *value == json!({});
+                !value.is_null() && !is_empty
             };
             Value::Object(fields.filter(is_there).collect::<Map<_, _>>())
         }

@@ -31,7 +31,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 enum Done {
     Json(u16, Value),
     Text(String),
-    Watch { selector: Selector, request: Request },
+    Watch { selector: Selector, request: Box<Request> },
 }
 
 /// How a caller sees a connection that is gone.
@@ -126,7 +126,7 @@ fn answer(state: &mut State, request: Request, body: &[u8]) -> Result<Done, Refu
         ("get", None | Some("status")) => Ok(Done::Json(200, shown(state.live(&key)?))),
         ("watch", None) => {
             let selector = selector(&request)?;
-            Ok(Done::Watch { selector, request })
+            Ok(Done::Watch { selector, request: Box::new(request) })
         }
         ("list", None) => list(state, &request),
         ("create", None) => {
