@@ -340,7 +340,8 @@ pub struct ExportStatus {
     pub pending: u64,
     /// Readings its target has acknowledged since the export exists.
     pub acknowledged: u64,
-    /// Why the last connection or delivery failed; absent once a delivery has succeeded.
+    /// Why the last connection or delivery failed; absent once a delivery has succeeded, or it is logged in again and nothing
+    /// waits.
     pub last_error: Option<String>,
 }
 

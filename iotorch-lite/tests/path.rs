@@ -121,6 +121,25 @@ async fn readings_wait_for_the_server_and_for_the_gateway_and_arrive_once() {
 }
 
 #[tokio::test]
+async fn an_export_that_is_connected_again_is_sound_also_when_nothing_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (gateway, server) = (start_gateway(dir.path()).await, start_server(dir.path()).await);
+    let at_gateway = gateway_client(&gateway);
+    let attachment = attach(&server_client(&server)).await;
+    export(&at_gateway, &server, &attachment).await;
+    await_status(&at_gateway, |status| status.exports["main"].connected).await;
+    server.stop().await;
+    let is_away = |export: &ExportStatus| !export.connected && export.last_error.is_some();
+    await_status(&at_gateway, |status| is_away(&status.exports["main"])).await;
+
+    let server = start_server(dir.path()).await;
+    let sound = ExportStatus { connected: true, ..ExportStatus::default() };
+    await_status(&at_gateway, |status| status.exports["main"] == sound).await;
+    gateway.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_pack_that_is_sent_again_is_stored_once_even_after_a_restart_of_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let server = start_server(dir.path()).await;

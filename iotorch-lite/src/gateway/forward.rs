@@ -218,10 +218,14 @@ async fn send(core: &Core, name: &str, topic: &str, client: &AsyncClient, pause:
         appended.mark_unchanged();
         let batch = match core.store.read(|txn| outbox::next(txn, name)) {
             Ok(Some(batch)) => batch,
-            Ok(None) => match appended.changed().await {
-                Ok(()) => continue,
-                Err(_) => return "the gateway is stopping".to_owned(),
-            },
+            Ok(None) => {
+                // What failed before has done no harm.
+                core.links.update(name, |link| link.last_error = None);
+                match appended.changed().await {
+                    Ok(()) => continue,
+                    Err(_) => return "the gateway is stopping".to_owned(),
+                }
+            }
             Err(error) => return error.to_string(),
         };
         let (last, count) = (batch.last, batch.records.len() as u64);
