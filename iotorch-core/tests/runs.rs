@@ -553,7 +553,7 @@ fn parts_whose_only_places_do_not_let_us_in_are_told_together() {
         assert_eq!(refused.kind(), ErrorKind::Denied);
         assert_eq!(
             refused.to_string(),
-            "cannot place gateway \"gw\" and server \"hub\" of slice \"greenhouse\""
+            "cannot place gateway \"gw\", server \"hub\" and network function \"upf\" of slice \"greenhouse\""
         );
         let places: Vec<_> = refused.context().map(|(place, _)| place).collect();
         assert_eq!(places, ["cloud-1", "edge-1"]);

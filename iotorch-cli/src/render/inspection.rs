@@ -30,7 +30,7 @@ pub(crate) fn list(all: &[Listed]) -> String {
             [
                 checked.name.to_string(),
                 checked.driver.to_string(),
-                checked.tier.to_string(),
+                checked.tier.map_or_else(|| "-".into(), |tier| tier.to_string()),
                 shortened(&state(checked)),
                 inspection.map_or_else(|| "-".into(), |seen| seen.version.clone()),
                 nodes.map_or_else(
@@ -77,7 +77,8 @@ pub(crate) fn reports(all: &[Checked], ink: Ink) -> String {
 }
 
 fn report(checked: &Checked, ink: Ink) -> String {
-    let place = format!("{}, {}", checked.driver, checked.tier);
+    let tier = checked.tier.map(|tier| format!(", {tier}")).unwrap_or_default();
+    let place = format!("{}{tier}", checked.driver);
     let state = match &checked.cause {
         None => ink.green("Ready"),
         Some(cause) => ink.red(format!("{}: {}", how(cause), cause.root())),
@@ -158,7 +159,7 @@ mod tests {
         Checked {
             name: name.parse().unwrap(),
             driver: "kubernetes".parse().unwrap(),
-            tier: Tier::Edge,
+            tier: Some(Tier::Edge),
             is_usable: error.is_none(),
             inspection,
             cause: error.map(|error| error.to_cause()),

@@ -250,7 +250,6 @@ async fn a_right_that_is_missing_is_named() {
         ("list", "pods"),
         ("list", "events"),
         ("get", "deployments"),
-        ("list", "services"),
     ];
     for (verb, resource) in needed {
         let stand = Stand::new().await;

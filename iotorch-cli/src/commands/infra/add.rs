@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The driver whose infrastructures are reached by a kubeconfig.
-const KUBERNETES: &str = "kubernetes";
+pub(crate) const KUBERNETES: &str = "kubernetes";
 
 /// Check an infrastructure and add it
 ///

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What is said of an infrastructure of the driver local where nobody hosts it.
-const UNHOSTED: &str = "it is in the process of iotorch run, and none is running";
+const UNHOSTED: &str = "no iotorch run hosts it";
 
 /// Check whether slices can be made on infrastructures
 ///
@@ -51,8 +51,9 @@ pub(crate) struct Checked {
     pub(crate) name: InfrastructureName,
     /// What manages it.
     pub(crate) driver: DriverName,
-    /// Where in the network it stands.
-    pub(crate) tier: Tier,
+    /// Where in the network it stands; none of a cluster without a document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<Tier>,
     /// Whether slices can be made on it.
     pub(crate) is_usable: bool,
     /// What was found.
@@ -76,31 +77,38 @@ impl Checked {
 }
 
 pub(crate) async fn exec(args: CheckArgs, setting: &Setting) -> Result<Exit> {
+    let is_undocumented =
+        args.names.is_empty() && args.files.paths.is_empty() && setting.clusters.are_named();
+    if is_undocumented {
+        let place = undocumented(setting.clusters.context.as_deref())?;
+        let checked = Checked { tier: None, ..inspect(&place, &setting.clusters).await };
+        return tell(&[checked], setting);
+    }
     let (places, is_hosted) = installation::with(setting, Purpose::Look, async |session| {
-        Ok((meant(args, setting, session).await?, session.is_hosted()))
+        Ok((meant(args, session).await?, session.is_hosted()))
     })
     .await?;
-    let checked = all(&places, &setting.clusters, is_hosted).await;
+    tell(&all(&places, &setting.clusters, is_hosted).await, setting)
+}
+
+/// Prints the reports; what cannot be used is an error.
+fn tell(checked: &[Checked], setting: &Setting) -> Result<Exit> {
     match setting.screen.format() {
         Format::Json | Format::Yaml => setting.screen.data(&checked)?,
-        Format::Table => setting.screen.result(render::inspection::reports(&checked, setting.screen.out))?,
+        Format::Table => setting.screen.result(render::inspection::reports(checked, setting.screen.out))?,
     }
-    match verdict(&checked) {
+    match verdict(checked) {
         None => Ok(Exit::Done),
         Some(error) => Err(error.into()),
     }
 }
 
 /// The infrastructures that a person means.
-async fn meant(args: CheckArgs, setting: &Setting, session: &Session) -> Result<Vec<Infrastructure>> {
+async fn meant(args: CheckArgs, session: &Session) -> Result<Vec<Infrastructure>> {
     let CheckArgs { names, files } = args;
     let documents = files.read()?;
     let mut places: Vec<_> = documents.infrastructures().cloned().collect();
-    let is_bare = names.is_empty() && files.paths.is_empty();
     session.check(&documents).await?;
-    if is_bare && setting.clusters.are_named() {
-        return Ok(vec![undocumented(setting.clusters.context.as_deref())?]);
-    }
     if files.paths.is_empty() || !names.is_empty() {
         let stored = session.orchestrator().infrastructures().await?;
         let is_new = |place: &Infrastructure| places.iter().all(|other| other.name != place.name);
@@ -151,7 +159,7 @@ pub(crate) async fn inspect(infrastructure: &Infrastructure, clusters: &Clusters
     Checked {
         name: infrastructure.name.clone(),
         driver: infrastructure.spec.driver.clone(),
-        tier: infrastructure.spec.tier,
+        tier: Some(infrastructure.spec.tier),
         is_usable: error.is_none(),
         inspection,
         cause: error.map(|error| error.to_cause()),

@@ -15,7 +15,7 @@ use crate::{
         delete::{self, DeleteArgs},
         get::{self, GetArgs},
         infra::{
-            add::{self, Addition, TierName},
+            add::{self, Addition, KUBERNETES, TierName},
             list,
         },
     },
@@ -61,7 +61,7 @@ struct Creation {
     #[arg(long, value_name = "NAME")]
     name: InfrastructureName,
     /// What manages it; local is the process of iotorch run
-    #[arg(long, value_name = "DRIVER", default_value = "kubernetes")]
+    #[arg(long, value_name = "DRIVER", default_value = KUBERNETES)]
     driver: DriverName,
     /// Where in the network it stands
     #[arg(long, value_name = "TIER", default_value = "cloud")]
@@ -171,8 +171,8 @@ fn with_a_driver_that_is_there(failure: Failure, driver: &DriverName) -> Failure
 }
 
 fn infrastructure(args: &Creation, setting: &Setting) -> Infrastructure {
-    let is_local = args.driver.as_str() == LOCAL;
-    let context = args.k8scontext.as_ref().or(setting.clusters.context.as_ref()).filter(|_| !is_local);
+    let is_cluster = args.driver.as_str() == KUBERNETES;
+    let context = args.k8scontext.as_ref().or(setting.clusters.context.as_ref()).filter(|_| is_cluster);
     let settings = add::settings(&args.driver, context.map(String::as_str), None, setting);
     let spec = InfrastructureSpec::builder()
         .driver(args.driver.clone())
