@@ -1,11 +1,6 @@
 //! The process dies at every journal position of every plan of the corpus, under each failure policy.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot be set up fails"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod lab;
 

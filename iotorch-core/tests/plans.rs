@@ -1,11 +1,6 @@
 //! The full graphs of two slices as plans: across clusters with EdgeX and Mainflux, and the same in one process.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot be set up fails"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod lab;
 

@@ -1,11 +1,6 @@
 //! The world as it is: status, drift, foreign objects, places that are gone, and what slices share.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot be set up fails"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod lab;
 

@@ -1,11 +1,6 @@
 //! Runs: how they succeed, fail, stop, wait, and go on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot be set up fails"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod lab;
 

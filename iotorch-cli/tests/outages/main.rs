@@ -6,12 +6,8 @@
 //! after another. Whoever runs other live tests beside them by hand will see both fail.
 //!
 //! `IOTORCH_KILLS` says how many kills there are, 8 if not set; `IOTORCH_SEED` repeats the instants of an earlier time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells its seed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test that chooses at random tells its seed")]
 
 mod bench;
 mod components;

@@ -33,8 +33,8 @@ enum Answer {
 /// The answers that are still to be given, by path and whether it is a watch; the last one stays.
 type Script = Arc<Mutex<BTreeMap<(String, bool), VecDeque<Answer>>>>;
 
-const PODS: &str = "/api/v1/namespaces/farm/pods";
-const EVENTS: &str = "/api/v1/namespaces/farm/events";
+const PODS: &str = "/api/v1/namespaces/orchard/pods";
+const EVENTS: &str = "/api/v1/namespaces/orchard/events";
 
 struct Server {
     client: Client,
@@ -123,11 +123,11 @@ async fn wait_for_pod(server: &Server, limit: Duration) -> (Result<(), iotorch_c
         secrets: Arc::new(MemorySecretStore::default()),
         places: Places::default(),
     };
-    let view = View::new(server.client.clone(), "farm");
+    let view = View::new(server.client.clone(), "orchard");
     let parts = [Part { kind: Kind::Pod, name: "gw".to_owned() }];
     let mut told = Vec::new();
     loop {
-        match wait(&cx, &server.client, "farm", "gw", &parts, &view).await {
+        match wait(&cx, &server.client, "orchard", "gw", &parts, &view).await {
             Err(error)
                 if error.kind() == ErrorKind::NotReady
                     && Instant::now() + Duration::from_millis(600) < cx.deadline =>
@@ -186,24 +186,24 @@ async fn a_wait_that_cannot_see_any_more_ends_at_its_deadline_with_why() {
     let error = ended.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     let told = error.to_cause().to_string();
-    assert!(told.starts_with("cannot watch the objects of kind Pod in \"farm\": "), "{told}");
+    assert!(told.starts_with("cannot watch the objects of kind Pod in \"orchard\": "), "{told}");
 }
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_told_at_once() {
-    let why = "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"farm\"";
+    let why = "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"orchard\"";
     let server = Server::start(vec![Answer::With(403, failure(403, why))], vec![Answer::Nothing]).await;
     let (ended, told) = wait_for_pod(&server, Duration::from_secs(60)).await;
     let error = ended.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(
         error.to_cause().to_string(),
-        format!("cannot watch the objects of kind Pod in \"farm\": {why}")
+        format!("cannot watch the objects of kind Pod in \"orchard\": {why}")
     );
     assert!(told.is_empty(), "{told:?}");
 
     // The same while it is waited for.
-    let why = "pods is forbidden: User \"nobody\" cannot watch resource \"pods\" in API group \"\" in the namespace \"farm\"";
+    let why = "pods is forbidden: User \"nobody\" cannot watch resource \"pods\" in API group \"\" in the namespace \"orchard\"";
     let watches = vec![Answer::With(403, failure(403, why))];
     let server = Server::start(vec![list("1", &[pod("gw", false)])], watches).await;
     let (ended, _) = wait_for_pod(&server, Duration::from_secs(60)).await;
@@ -211,6 +211,6 @@ async fn a_right_that_is_missing_is_told_at_once() {
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(
         error.to_cause().to_string(),
-        format!("cannot watch the objects of kind Pod in \"farm\": {why}")
+        format!("cannot watch the objects of kind Pod in \"orchard\": {why}")
     );
 }

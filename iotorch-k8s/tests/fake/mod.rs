@@ -158,7 +158,7 @@ impl Cluster {
         self.inner.state().store.keys().filter(|key| key.namespace == namespace).cloned().collect()
     }
 
-    /// What was asked so far, such as `create namespaces` or `get pods farm/gw-0`.
+    /// What was asked so far, such as `create namespaces` or `get pods orchard/gw-0`.
     pub fn asked(&self) -> Vec<String> {
         self.inner.state().asked.clone()
     }

@@ -41,7 +41,7 @@ async fn waiting() -> (Stand, tokio::task::JoinHandle<iotorch_core::Result<Outpu
 
 /// How often a watch of the pods has begun.
 fn watches(stand: &Stand) -> usize {
-    stand.cluster.asked().iter().filter(|asked| *asked == "watch pods in farm").count()
+    stand.cluster.asked().iter().filter(|asked| *asked == "watch pods in orchard").count()
 }
 
 /// Waits until a watch of the pods has begun so often.
@@ -93,7 +93,7 @@ async fn a_watch_that_is_too_old_begins_anew() {
     stand.cluster.break_watches();
     until_watched(&stand, before + 1).await;
     waiting.await.unwrap().unwrap();
-    let lists = stand.cluster.asked().iter().filter(|asked| *asked == "list deployments in farm").count();
+    let lists = stand.cluster.asked().iter().filter(|asked| *asked == "list deployments in orchard").count();
     assert!(lists >= 2, "Deployments were listed {lists} times");
 }
 
@@ -288,7 +288,7 @@ async fn what_a_server_asks_to_wait_is_told_to_core() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_of_somebody_else_is_a_conflict_and_is_left_alone() {
-    for annotations in [json!(null), json!({ "iotorch.dev/mark": "00000000000000b2/farm/edge-1/space" })] {
+    for annotations in [json!(null), json!({ "iotorch.dev/mark": "00000000000000b2/orchard/edge-1/space" })] {
         let stand = Stand::new().await;
         let writer = json!({ "metadata": { "name": FARM, "annotations": annotations } });
         stand.cluster.set_up(&kinds::NAMESPACE, "", writer);
@@ -434,7 +434,7 @@ async fn a_gateway_of_lite_is_reached_by_node_port_and_by_service() {
     };
     assert_eq!(node_port("mqtt").0, "192.0.2.10");
     assert!(node_port("mqtt").1 >= 30_000 && node_port("http").1 != node_port("mqtt").1, "{outputs:?}");
-    assert_eq!(outputs.endpoints["management"].to_string(), "gw.farm:management on edge-1");
+    assert_eq!(outputs.endpoints["management"].to_string(), "gw.orchard:management on edge-1");
     let claim = stand.cluster.get(&Key::new(&kinds::CLAIM, FARM, "gw")).unwrap();
     assert_eq!(claim["status"]["phase"], "Bound");
     let token = stand.cluster.get(&Key::new(&kinds::SECRET, FARM, "gw-iotorch")).unwrap();

@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 5;
 
 /// The name of the slice, and so of its namespace.
-pub(crate) const FARM: &str = "farm";
+pub(crate) const FARM: &str = "orchard";
 
 pub(crate) struct Stand {
     pub(crate) cluster: Cluster,
