@@ -65,8 +65,9 @@ pub(crate) const NEEDED: &[Need] = &[
     // record, secrets, releases, and the charts
     need("", &["configmaps", "persistentvolumeclaims", "secrets", "services"], MADE),
     need("apps", &["statefulsets"], MADE),
-    // readiness
-    need("", &["events", "pods"], WATCHED),
+    // readiness, and pods of a namespace that ends
+    need("", &["events"], WATCHED),
+    need("", &["pods"], &["delete", "get", "list", "watch"]),
     need("", &["pods/log"], &["get"]),
     need("apps", &["daemonsets", "deployments", "replicasets"], WATCHED),
     need("batch", &["jobs"], WATCHED),

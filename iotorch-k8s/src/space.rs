@@ -1,6 +1,6 @@
 //! Spaces: the slice's namespace, with its quota, limits and network policy.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use iotorch_core::{
     Context, Error, ErrorKind, Result,
@@ -9,16 +9,18 @@ use iotorch_core::{
 };
 use k8s_openapi::{
     api::core::v1::{
-        LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec,
+        LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, PersistentVolumeClaim, Pod, ResourceQuota,
+        ResourceQuotaSpec,
     },
     api::networking::v1::NetworkPolicy,
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use kube::{
-    Api, Client,
-    api::{DeleteParams, PostParams, Preconditions},
+    Api, Client, Resource,
+    api::{DeleteParams, ListParams, PostParams, Preconditions},
+    core::NamespaceResourceScope,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::{
@@ -184,16 +186,45 @@ async fn remove(client: &Client, cx: &Context, id: &ResourceId, name: &str) -> R
         return Err(mark::taken(what(), "the namespace", &owner));
     }
     if !is_terminating(&found) {
-        // Of this very namespace, should another have come in its place.
-        let preconditions = Preconditions { uid: found.metadata.uid.clone(), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        gone(namespaces.delete(name, &params).await).map_err(|error| failed(what(), error))?;
+        remove_this(&namespaces, &found.metadata).await.map_err(|error| failed(what(), error))?;
+    }
+    if let Err(error) =
+        tokio::try_join!(empty::<Pod>(client, name), empty::<PersistentVolumeClaim>(client, name))
+    {
+        tracing::debug!(%error, "the removal of what is in a namespace is left to its controller");
     }
     match namespaces.get_opt(name).await.map_err(|error| failed(what(), error))? {
         None => Ok(removed),
         Some(left) => Err(Error::new(ErrorKind::NotReady, what())
             .with_source(Error::new(ErrorKind::NotReady, remains(&left)))),
     }
+}
+
+/// Has objects removed that take their time, in a namespace that ends. Its controller does so too, but begins only after 5 s, and looks
+/// again only after half of the longest time that a pod may take
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.33.0/pkg/controller/namespace/namespace_controller.go>); if pods and volumes are
+/// gone by then, it is done at once.
+async fn empty<K>(client: &Client, namespace: &str) -> kube::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let objects = Api::<K>::namespaced(client.clone(), namespace);
+    for object in objects.list_metadata(&ListParams::default()).await? {
+        if object.metadata.deletion_timestamp.is_none() {
+            remove_this(&objects, &object.metadata).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes this very object, should another have come in its place.
+async fn remove_this<K>(objects: &Api<K>, found: &ObjectMeta) -> kube::Result<()>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let preconditions = Preconditions { uid: found.uid.clone(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    gone(objects.delete(found.name.as_deref().unwrap_or_default(), &params).await)
 }
 
 /// Why a namespace is not gone yet, in the words of its conditions.

@@ -26,10 +26,10 @@ const NAME: &str = "one";
 /// Where its parts are.
 const PARTS: [(&str, &[&str]); 2] = [("edge-1", &["gw"]), ("cloud-1", &["hub"])];
 
-/// How long a command takes, about: instants are chosen from this time. Removing a namespace takes Kubernetes some seconds.
+/// How long a command takes, about: instants are chosen from this time. Removing a namespace takes Kubernetes 5 s.
 const CREATE: Duration = Duration::from_millis(3500);
 const CHANGE: Duration = Duration::from_millis(3000);
-const DELETE: Duration = Duration::from_secs(14);
+const DELETE: Duration = Duration::from_secs(11);
 const RESUME: Duration = Duration::from_secs(2);
 
 pub(crate) fn at_random_instants(system: &System) {

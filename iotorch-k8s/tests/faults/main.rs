@@ -207,6 +207,24 @@ async fn a_namespace_that_cannot_end_says_what_holds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_and_claims_of_a_namespace_that_ends_do_not_wait_for_its_controller() {
+    for is_allowed in [true, false] {
+        let stand = Stand::with_space().await;
+        stand.done(step(lite(), create)).await.unwrap();
+        if !is_allowed {
+            stand.cluster.faults(|faults| faults.forbid("delete", "pods"));
+        }
+        assert_eq!(stand.once(space(delete)).await.unwrap_err().kind(), ErrorKind::NotReady);
+        let asked = stand.cluster.asked();
+        for asks in ["delete pods orchard/gw-0", "delete persistentvolumeclaims orchard/gw"] {
+            assert!(!is_allowed || asked.iter().any(|asked| asked == asks), "{asks}: {asked:?}");
+        }
+        stand.done(space(delete)).await.unwrap();
+        assert_eq!(stand.namespace(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_is_still_going_is_waited_for_and_made_anew() {
     let stand = Stand::with_space().await;
     let before = stand.namespace().unwrap();
