@@ -152,6 +152,14 @@ impl StoredRelease {
         Manifests::new(text(&self.json, "manifest").unwrap_or_default())
     }
 
+    /// Whether it has hooks that are run when it is uninstalled: `pre-delete` or `post-delete`.
+    #[must_use]
+    pub fn has_removal_hooks(&self) -> bool {
+        let hooks = self.json.get("hooks").and_then(Value::as_array).into_iter().flatten();
+        let mut events = hooks.filter_map(|hook| hook["events"].as_array()).flatten();
+        events.any(|event| event == "pre-delete" || event == "post-delete")
+    }
+
     /// All that is known of it.
     #[must_use]
     pub fn state(&self) -> ReleaseState {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use iotorch_core::{
     Context, Domain, Error, ErrorKind, Health, Observed, Result, Scope,
     model::{InfrastructureName, PartName},
-    resource::{KindName, Outputs, Ownership, ResourceId, SpaceSpec, Spec, Work, WorkloadSpec},
+    resource::{Change, KindName, Outputs, Ownership, ResourceId, Role, SpaceSpec, Spec, Work, WorkloadSpec},
 };
 use iotorch_helm::{HelmEngine, storage::StoredRelease};
 use k8s_openapi::api::core::v1::Namespace;
@@ -22,6 +22,7 @@ use crate::{
     driver::Engines,
     error::failed,
     mark::{self, Owner},
+    outside,
     readiness::Views,
     record::{self, Found},
     releases, space,
@@ -85,9 +86,31 @@ impl KubernetesDomain {
         Ok(Here { domain: self, cx, client, id, release })
     }
 
+    /// Uninstalls the releases of which something would stay behind when the namespace of `space` goes.
+    async fn clear_outside(&self, cx: &Context, space: &ResourceId, namespace: &str) -> Result<()> {
+        let client = self.cluster.client().await?;
+        let (records, releases) = contents(client, namespace).await?;
+        for found in records {
+            let id = mark::resource(cx, &found.metadata).filter(|id| id.host().as_ref() == Some(space));
+            let stored = found.release().and_then(|name| releases.get(name));
+            if let (Some(id), Some(stored)) = (id, stored)
+                && outside::has_some(stored)?
+            {
+                let role = found.record.as_ref().map_or(Role::Gateway, |record| record.spec.role);
+                self.here(cx, client, &id, namespace)?.uninstall(role).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn step(&self, cx: &Context, work: Work) -> Result<Outputs> {
         match work {
-            Work::Space(job) => space::apply(&self.cluster, cx, &job).await,
+            Work::Space(job) => {
+                if let (Ownership::Ours, Change::Delete { before }) = (job.ownership, &job.change) {
+                    self.clear_outside(cx, &job.id, &before.name).await?;
+                }
+                space::apply(&self.cluster, cx, &job).await
+            }
             Work::Workload(job) => {
                 let client = self.cluster.client().await?;
                 let namespace = job.inputs.space.as_ref().map(|space| space.namespace.clone());
@@ -100,6 +123,12 @@ impl KubernetesDomain {
             )),
         }
     }
+}
+
+/// What is noted in a namespace of workloads, and the releases that are there, by name.
+async fn contents(client: &Client, namespace: &str) -> Result<(Vec<Found>, BTreeMap<String, StoredRelease>)> {
+    let contents = tokio::try_join!(record::list(client, namespace), releases::list(client, namespace));
+    contents.map_err(|error| failed(format!("cannot look into namespace \"{namespace}\""), error))
 }
 
 #[async_trait]
@@ -126,8 +155,7 @@ impl Domain for KubernetesDomain {
             Owner::Foreign(owner) => Observed::Foreign { owner, spec: Some(spec.into()) },
         };
         let mut observed = vec![(root.clone(), seen)];
-        let records = record::list(client, &namespace).await.map_err(|error| failed(what(), error))?;
-        let releases = releases::list(client, &namespace).await.map_err(|error| failed(what(), error))?;
+        let (records, releases) = contents(client, &namespace).await?;
         let mut ids: Vec<ResourceId> =
             scope.known.iter().filter(|id| id.kind() == KindName::Workload).cloned().collect();
         for record in &records {

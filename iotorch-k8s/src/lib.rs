@@ -36,6 +36,7 @@ mod error;
 mod forward;
 mod mark;
 mod objects;
+mod outside;
 mod permissions;
 mod place;
 mod policy;

@@ -331,14 +331,7 @@ impl Here<'_> {
         if let Owner::Foreign(owner) = noted.owner(self.cx, self.id) {
             return Err(mark::taken(what(), "a workload of that name", &owner));
         }
-        self.quiet(role).await?;
-        let engine = self.domain.engine().await?;
-        let uninstall = Uninstall::builder().release(self.release.clone()).build();
-        match engine.uninstall(&self.call(), &uninstall).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == iotorch_helm::ErrorKind::NotFound => {}
-            Err(error) => return Err(of_helm(what(), error)),
-        }
+        self.uninstall(role).await?;
         let view = self.domain.views().open(self.client, self.namespace());
         let left = readiness::gone(self.cx, (INSTANCE, self.name()), &view).await;
         left.map_err(|error| Error::new(error.kind(), what()).with_source(error))?;
@@ -347,6 +340,19 @@ impl Here<'_> {
             .map_err(|error| failed(what(), error))?;
         record::remove(self.client, self.namespace(), self.name()).await?;
         Ok(removed)
+    }
+
+    /// Has Helm remove a release, if it is there.
+    pub(crate) async fn uninstall(&self, role: Role) -> Result<()> {
+        self.quiet(role).await?;
+        let engine = self.domain.engine().await?;
+        let uninstall = Uninstall::builder().release(self.release.clone()).build();
+        match engine.uninstall(&self.call(), &uninstall).await {
+            Err(error) if error.kind() != iotorch_helm::ErrorKind::NotFound => {
+                Err(of_helm(self.what("remove", role), error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives a release back that was there before.

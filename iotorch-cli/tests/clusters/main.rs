@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         trial("three_slices_with_the_same_parts_live_side_by_side_on_one_cluster", three_on_one_cluster),
         trial("four_slices_are_spread_over_cloud_edge_and_a_device", figure_4),
         trial("what_cannot_start_is_told_with_its_cause_and_taken_back", causes),
+        trial("what_a_chart_makes_outside_of_its_namespace_goes_with_the_slice", outside),
         trial("a_namespace_of_somebody_else_is_left_alone", foreign),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -431,6 +432,29 @@ fn causes(bench: &Bench) {
         assert!(begun.elapsed() < Duration::from_secs(120), "{values}: it took {:?}", begun.elapsed());
         bench.expect_gone(&slice);
     }
+}
+
+/// A chart with an object of the whole cluster.
+fn outside(bench: &Bench) {
+    let name = bench.slice("slice-1");
+    let metadata = |name: &str| json!({ "name": name });
+    let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(&name) });
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../iotorch-k8s/tests/charts/parts");
+    let chart = json!({ "source": source, "values": { "objects": [role] } });
+    bench.document("slice-1", json!({ "gateways": [{ "name": "gw", "chart": chart }] }));
+    let roles = || {
+        let found =
+            bench.kubectl("edge-1", &["get", "clusterrole", &name, "--ignore-not-found", "--output", "name"]);
+        text(&found.stdout)
+    };
+    // There is no application in it that could be managed; what was made up to there is kept.
+    let apply =
+        ["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice-1.json", "--on-failure", "keep"];
+    assert!(!bench.iotorch(&apply).status.success());
+    assert_ne!(roles(), "");
+    bench.told(&["delete", &name, "--yes"]);
+    assert_eq!(roles(), "");
+    bench.expect_gone(&name);
 }
 
 fn foreign(bench: &Bench) {

@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use fake::{Fault, Image, Key, Refusal, helm::Moment, kinds};
 use iotorch_core::{
     ErrorKind, Health, Observed,
-    model::Capacity,
-    resource::{Endpoint, Outputs, WorkloadOutputs},
+    model::{Capacity, Chart},
+    resource::{Endpoint, Outputs, WorkloadOutputs, WorkloadSpec},
 };
 use serde_json::{Value, json};
 use stand::{FARM, IMAGE, Stand, create, delete, lite, of_image, space, space_with, step, told, workload};
@@ -221,6 +221,28 @@ async fn pods_and_claims_of_a_namespace_that_ends_do_not_wait_for_its_controller
         }
         stand.done(space(delete)).await.unwrap();
         assert_eq!(stand.namespace(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_release_has_outside_of_its_namespace_goes_with_it() {
+    let object =
+        json!({ "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "fast" } });
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/charts/parts");
+    let values = json!({ "objects": [object] }).as_object().unwrap().clone();
+    let chart = Chart::builder().source(source).values(values).build();
+    for broken_off in [None, Some(Moment::Noted), Some(Moment::Applied)] {
+        let stand = Stand::with_space().await;
+        stand.done(step(WorkloadSpec { chart: Some(chart.clone()), ..lite() }, create)).await.unwrap();
+        let class = Key::new(&kinds::STORAGE_CLASS, "", "fast");
+        assert!(stand.cluster.get(&class).is_some());
+        if let Some(moment) = broken_off {
+            stand.helm.break_off(moment);
+            stand.once(space(delete)).await.unwrap_err();
+            assert!(stand.namespace().is_some(), "it would not be known any more whose the object is");
+        }
+        stand.done(space(delete)).await.unwrap();
+        assert_eq!((stand.cluster.get(&class), stand.namespace()), (None, None), "{broken_off:?}");
     }
 }
 

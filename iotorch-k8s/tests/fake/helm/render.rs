@@ -8,6 +8,10 @@ pub fn objects(release: &Release, chart: &ResolvedChart, values: &Values) -> Res
     match chart.name.as_str() {
         "idle" => idle(release, values.as_map()),
         "iotorch-gateway" | "iotorch-server" => Ok(lite(release, chart, values.as_map())),
+        "parts" => {
+            let objects = values.as_map().get("objects").and_then(Value::as_array);
+            Ok(objects.cloned().unwrap_or_default())
+        }
         other => {
             let what = format!("cannot render chart \"{other}\"");
             Err(Error::new(ErrorKind::InvalidChart, what).with_source("the fake knows no such chart"))
