@@ -43,6 +43,9 @@ const LOCAL: &str = "local";
 /// How long a process that holds the store and does not serve is waited for: it is starting or ending.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a process that only looks is waited for before it is worked through: it would have to stay until the work is done.
+const A_LOOK: Duration = Duration::from_secs(1);
+
 /// What is kept for clusters, in the state directory: charts, and what helm needs.
 const CLUSTERS: &str = "clusters";
 
@@ -52,12 +55,26 @@ const ATTEMPTS: Duration = Duration::from_millis(25);
 /// What the state directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To look, or to change what does not run in this process.
+    /// To look, which ends soon.
     Look,
+    /// To change what does not run in this process, which can take long.
+    Work,
     /// To end what may run in this process: the `local` infrastructure is hosted for as long as it takes.
     End,
     /// To stay and host.
     Host,
+}
+
+impl Purpose {
+    /// Whether it can be had through the process that holds the store, which was met this long ago.
+    fn is_served_by(self, holder: &Holder, met: Duration) -> bool {
+        match self {
+            Self::Look => true,
+            Self::Work => holder.works || met >= A_LOOK,
+            Self::End => holder.hosts,
+            Self::Host => false,
+        }
+    }
 }
 
 /// The installation, here or in the process that holds it.
@@ -94,7 +111,7 @@ impl Session {
     pub(crate) async fn open(setting: &Setting, purpose: Purpose) -> Result<Self> {
         let directory = setting.state()?;
         make(directory)?;
-        let until = Instant::now() + PATIENCE;
+        let begun = Instant::now();
         let events = Hub::default();
         loop {
             let busy = match open_store(directory).await {
@@ -108,14 +125,14 @@ impl Session {
                     if purpose == Purpose::Host && holder.stays {
                         return Err(already_running(directory, holder).into());
                     }
-                    if purpose == Purpose::Look || (purpose == Purpose::End && holder.hosts) {
+                    if purpose.is_served_by(holder, begun.elapsed()) {
                         return Self::attached(setting, directory, *remote, events);
                     }
-                    // A short command that does not host: it ends once nobody is attached.
+                    // It ends once nobody is attached.
                 }
                 Attachment::Nobody => {}
             }
-            if Instant::now() > until {
+            if begun.elapsed() > PATIENCE {
                 return Err(unanswered(directory, busy).into());
             }
             tokio::time::sleep(ATTEMPTS).await;
@@ -145,7 +162,8 @@ impl Session {
         let engine = engine.build();
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(engine);
         let archive: Arc<dyn Archive> = Arc::new(StoreArchive(store));
-        let (hosts, stays) = (purpose != Purpose::Look, purpose == Purpose::Host);
+        let (works, stays) = (purpose != Purpose::Look, purpose == Purpose::Host);
+        let hosts = works && purpose != Purpose::Work;
         if hosts {
             for (name, resumed) in host.resume_hosting().await? {
                 if let Err(error) = resumed {
@@ -155,8 +173,8 @@ impl Session {
                 }
             }
         }
-        let holder =
-            Holder { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), hosts, stays };
+        let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
+        let holder = Holder { version, pid, works, hosts, stays };
         let service = Service {
             orchestrator: Arc::clone(&orchestrator),
             events: events.clone(),
@@ -345,5 +363,24 @@ impl Archive for StoreArchive {
             }
         }
         Ok(uses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_work_is_not_done_through_a_process_that_only_looks_unless_that_takes_long() {
+        let holder = |works, hosts| Holder { version: "0.1.0".into(), pid: 1, works, hosts, stays: false };
+        let (looks, works, hosts) = (holder(false, false), holder(true, false), holder(true, true));
+        let served = |purpose: Purpose, met: Duration| {
+            [&looks, &works, &hosts].map(|holder| purpose.is_served_by(holder, met))
+        };
+        assert_eq!(served(Purpose::Look, Duration::ZERO), [true, true, true]);
+        assert_eq!(served(Purpose::Work, Duration::ZERO), [false, true, true]);
+        assert_eq!(served(Purpose::Work, A_LOOK), [true, true, true]);
+        assert_eq!(served(Purpose::End, A_LOOK), [false, false, true]);
+        assert_eq!(served(Purpose::Host, A_LOOK), [false, false, false]);
     }
 }

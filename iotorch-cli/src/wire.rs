@@ -40,6 +40,8 @@ pub(crate) struct Holder {
     pub(crate) version: String,
     /// Its process id.
     pub(crate) pid: u32,
+    /// Whether it does not only look, so that it may be there for a while.
+    pub(crate) works: bool,
     /// Whether it hosts the `local` infrastructure.
     pub(crate) hosts: bool,
     /// Whether it goes on doing so after its own work is done.

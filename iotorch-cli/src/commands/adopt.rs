@@ -32,7 +32,7 @@ pub(crate) struct AdoptArgs {
 
 pub(crate) async fn exec(args: AdoptArgs, setting: &Setting) -> Result<Exit> {
     let documents = args.files.read()?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         session.check(&documents).await?;
         let wish = input::wish(documents);
         let reconcile = super::slices_of(&args.ids, &wish, session.orchestrator(), "adopt into").await?;

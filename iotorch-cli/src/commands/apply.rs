@@ -98,7 +98,7 @@ pub(crate) async fn exec(args: ApplyArgs, setting: &Setting) -> Result<Exit> {
     if let Some(path) = &args.plan {
         let plan = read_plan(path)?;
         let again = format!("iotorch apply --plan {}", path.display());
-        return installation::with(setting, Purpose::Look, async |session| {
+        return installation::with(setting, Purpose::Work, async |session| {
             apply(session, setting, plan, args.policy, Some(again)).await
         })
         .await;
@@ -109,7 +109,7 @@ pub(crate) async fn exec(args: ApplyArgs, setting: &Setting) -> Result<Exit> {
     let documents = args.files.read()?;
     let slices: String = args.slices.iter().map(|slice| format!(" {slice}")).collect();
     let again = format!("iotorch apply{slices}{}", args.files.typed());
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         session.check(&documents).await?;
         let wish = input::wish(documents);
         let intent = Intent { reconcile: args.slices, allow_replace: args.allow_replace, ..wish };

@@ -29,7 +29,7 @@ pub(crate) struct RotateArgs {
 }
 
 pub(crate) async fn exec(args: RotateArgs, setting: &Setting) -> Result<Exit> {
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let reconcile =
             super::slices_of(&args.ids, &Intent::default(), session.orchestrator(), "rotate a credential of")
                 .await?;

@@ -45,7 +45,7 @@ impl Archive for NoArchive {
 fn serve(orchestrator: impl Orchestrator + 'static, events: &Hub) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join(SOCKET);
-    let holder = Holder { version: "0.1.0".into(), pid: 42, hosts: true, stays: true };
+    let holder = Holder { version: "0.1.0".into(), pid: 42, works: true, hosts: true, stays: true };
     let service = Service {
         orchestrator: Arc::new(orchestrator),
         events: events.clone(),
@@ -347,7 +347,7 @@ async fn a_socket_that_a_crash_left_behind_is_replaced_by_one_for_the_owner_alon
     let nobody = RemoteOrchestrator::attach(&socket, hub.clone()).await.unwrap();
     assert!(matches!(nobody, Attachment::Nobody));
 
-    let holder = Holder { version: "0.1.0".into(), pid: 1, hosts: false, stays: false };
+    let holder = Holder { version: "0.1.0".into(), pid: 1, works: true, hosts: false, stays: false };
     let orchestrator = Arc::new(patient().0);
     let service = Service { orchestrator, events: hub.clone(), holder, archive: Arc::new(NoArchive) };
     let server = Server::start(&socket, service).unwrap();
@@ -360,7 +360,7 @@ async fn a_socket_that_a_crash_left_behind_is_replaced_by_one_for_the_owner_alon
 async fn a_path_too_long_for_a_socket_is_refused_with_the_way_out() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("x".repeat(120));
-    let holder = Holder { version: "0.1.0".into(), pid: 1, hosts: false, stays: false };
+    let holder = Holder { version: "0.1.0".into(), pid: 1, works: true, hosts: false, stays: false };
     let service = Service {
         orchestrator: Arc::new(patient().0),
         events: Hub::default(),
@@ -379,7 +379,7 @@ async fn a_holder_that_dies_in_the_middle_of_a_run_is_told_with_the_way_on() {
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
     let dying = tokio::spawn(async move {
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let greeting = r#"{"version":"0.1.0","pid":1,"hosts":false,"stays":false}"#;
+        let greeting = r#"{"version":"0.1.0","pid":1,"works":true,"hosts":false,"stays":false}"#;
         let mut request = [0; 64];
         let (mut first, _) = listener.accept().await.unwrap();
         assert!(first.read(&mut request).await.unwrap() > 0);

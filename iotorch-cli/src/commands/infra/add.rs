@@ -150,7 +150,7 @@ pub(crate) async fn exec(args: AddArgs, setting: &Setting) -> Result<Exit> {
 /// Checks an infrastructure and stores it.
 pub(crate) async fn add(addition: Addition, setting: &Setting) -> Result<Exit> {
     let Addition { infrastructure, doing, taken, is_checked, is_dry } = addition;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         // The document is the result where a document is asked for, else what came of storing it.
         let shows_document = is_dry || setting.screen.format() != Format::Table;
         let applying = if shows_document { setting.silent() } else { setting.clone() };

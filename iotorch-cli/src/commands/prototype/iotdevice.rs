@@ -192,7 +192,7 @@ async fn create(args: Creation, setting: &Setting) -> Result<Exit> {
     let Creation { name, gateway, protocol, resources, which, policy } = args;
     let setting = &which.configfile.apply(setting)?;
     let resources: Vec<ProfileResource> = resources.into_iter().map(|Resource(resource)| resource).collect();
-    let slice = installation::with(setting, Purpose::Look, async |session| {
+    let slice = installation::with(setting, Purpose::Work, async |session| {
         let edit = Edit::begin(format!("create device \"{name}\""), session, setting, policy).await?;
         let slice = edit.slice_of::<Gateway>(&gateway, which.slice.as_ref()).await?;
         edit.slice(&slice.name, |slice| {

@@ -162,7 +162,7 @@ pub(crate) async fn exec(args: IotGatewayArgs, setting: &Setting) -> Result<Exit
 async fn create(args: Creation, setting: &Setting) -> Result<Exit> {
     let Creation { name, deployment, server, configfile, policy } = args;
     let setting = &configfile.apply(setting)?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let doing = format!("create gateway \"{name}\"");
         let edit = Edit::begin(doing.clone(), session, setting, policy).await?;
         let stored = edit.document(&deployment.slice).await?;
@@ -209,7 +209,7 @@ fn name_gateways(slice: &mut Slice) {
 async fn attach(args: Joining, setting: &Setting) -> Result<Exit> {
     let Joining { name, server, which, policy } = args;
     let setting = &which.configfile.apply(setting)?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let doing = format!("attach gateway \"{name}\" to server \"{server}\"");
         let edit = Edit::begin(doing, session, setting, policy).await?;
         let slice = edit.slice_of::<Gateway>(&name, which.slice.as_ref()).await?;

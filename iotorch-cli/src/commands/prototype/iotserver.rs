@@ -168,7 +168,7 @@ pub(crate) async fn exec(args: IotServerArgs, setting: &Setting) -> Result<Exit>
 async fn create(args: Creation, setting: &Setting) -> Result<Exit> {
     let Creation { name, deployment, configfile, policy } = args;
     let setting = &configfile.apply(setting)?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let edit = Edit::begin(format!("create server \"{name}\""), session, setting, policy).await?;
         let stored = edit.document(&deployment.slice).await?;
         let chart = deployment.chart(session, setting, stored.spec.places.cloud.as_ref()).await?;
@@ -221,7 +221,7 @@ async fn set(args: Account, setting: &Setting) -> Result<Exit> {
     let setting = &which.configfile.apply(setting)?;
     tell_unused(&setting.screen, &[("--user", user.is_some(), "the account is called as the slice")]);
     let value = password.read(setting)?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let doing = format!("set the password of server \"{name}\"");
         let edit = Edit::begin(doing.clone(), session, setting, policy).await?;
         let slice = edit.slice_of::<Server>(&name, which.slice.as_ref()).await?;

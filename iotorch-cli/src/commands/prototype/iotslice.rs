@@ -121,7 +121,7 @@ pub(crate) async fn exec(args: IotSliceArgs, setting: &Setting) -> Result<Exit> 
 
 async fn create(args: Creation, setting: &Setting) -> Result<Exit> {
     let setting = &args.configfile.apply(setting)?;
-    installation::with(setting, Purpose::Look, async |session| {
+    installation::with(setting, Purpose::Work, async |session| {
         let doing = format!("create slice \"{}\"", args.name);
         let edit = Edit::begin(doing, session, setting, Policy::default()).await?;
         if session.orchestrator().slices().await?.contains(&args.name) {
