@@ -83,7 +83,7 @@ pub(crate) enum Task {
     #[command(
         after_help = "Each program is tried before it is packed, one for another machine under an emulator: it \
         checks the examples, brings them up, has a reading stored, and takes them away again. It is refused past 25 MB, or \
-        if it is not static. It has no driver of clusters. Compilers and the emulator are installed where that is possible (rustup; root, apt-get).\n\n\
+        if it is not static. Compilers and the emulator are installed where that is possible (rustup; root, apt-get).\n\n\
         All files bear the time of the commit, or SOURCE_DATE_EPOCH.\n\nExamples:\n  \
         cargo xtask dist                     all machines, into target/dist; takes minutes\n  \
         cargo xtask dist --target aarch64    one of them"

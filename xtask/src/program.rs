@@ -15,9 +15,6 @@ use crate::workspace;
 pub(crate) const CRATE: &str = "iotorch-cli";
 pub(crate) const PROGRAM: &str = "iotorch";
 
-/// How its features are chosen: with the driver of clusters it does not fit the limit of what is handed out.
-pub(crate) const FEATURES: [&str; 1] = ["--no-default-features"];
-
 /// The segment of a program that names its dynamic linker (ELF-64 object file format 1.5, table 16).
 const PT_INTERP: u32 = 3;
 
@@ -43,7 +40,6 @@ pub(crate) fn build(cargo: CommandLine, machine: Machine, profile: &str) -> Resu
         .without_env("RUSTFLAGS")
         .without_env("CARGO_ENCODED_RUSTFLAGS")
         .args(["--locked", "--profile", profile, "--package", CRATE, "--target", triple])
-        .args(FEATURES)
         .args(["--message-format", "json-render-diagnostics"])
         .args(["--config", &format!("target.{triple}.linker=\"rust-lld\"")])
         .args(["--config", &format!("target.{triple}.rustflags=[{}, {SMALL_RELOCATIONS}]", plain_paths()?)])

@@ -16,8 +16,16 @@ use super::crates::Crates;
 use super::{Release, licences, write};
 
 /// What is taken from the source tree as it is: the README, and what it leads users of the program to.
-const FILES: [&str; 6] =
-    ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs", "examples/slices"];
+const FILES: [&str; 8] = [
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "docs",
+    "examples/slices",
+    "examples/clusters",
+    "examples/figure-4",
+];
 
 /// The shells, and where their completions go.
 const COMPLETIONS: [(&str, &str); 3] = [

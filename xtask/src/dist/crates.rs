@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::program::FEATURES;
 
 /// A crate of one version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +42,6 @@ impl Crates {
     pub(super) fn of(package: &str, machine: Machine) -> Result<Self, Failure> {
         let tree = CommandLine::new("cargo")
             .args(["tree", "--locked", "--package", package, "--edges", "normal"])
-            .args(FEATURES)
             .args(["--target", machine.triple(), "--prefix", "depth", "--format", "{p}\t{l}\t{r}\t"])
             .output()?;
         let metadata = CommandLine::new("cargo")
