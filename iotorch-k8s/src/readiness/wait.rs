@@ -80,12 +80,12 @@ pub(crate) async fn wait(
             return Err(trouble.to_error());
         }
         let told = (!note.is_told).then(|| note.since + SETTLED);
-        if cx.cancelled.is_cancelled() || last <= now || told.is_some_and(|at| at <= now) {
+        let is_news = told.is_some_and(|at| at <= now);
+        if is_news || cx.cancelled.is_cancelled() || last <= now {
             view.told(release);
             let why = Error::new(ErrorKind::NotReady, reason.text);
-            return Err(Error::new(ErrorKind::NotReady, "it is not ready yet")
-                .with_retry_after(Duration::ZERO)
-                .with_source(why));
+            let unready = Error::new(ErrorKind::NotReady, "it is not ready yet").with_source(why);
+            return Err(if is_news { unready.with_retry_after(Duration::ZERO) } else { unready });
         }
         let blind = blind.map(|(until, _)| until);
         let next = [Some(last), told, given_up, blind].into_iter().flatten().min().unwrap_or(last);
