@@ -1,46 +1,34 @@
 //! How clusters that cannot be used are told, and that the permissions of the documentation are enough, on two real clusters.
 //!
-//! `IOTORCH_KUBECONFIG` has the contexts `edge-1` and `cloud-1` with users that may do everything, and the users `edge-1-nobody` and
-//! `cloud-1-nobody` that may do nothing; `IOTORCH_HELM4` is a helm, `IOTORCH_HELM3` another if it is there, `IOTORCH_KUBECTL` a
-//! kubectl, and `IOTORCH_LITE_IMAGE` an image of iotorch that both clusters have; `cargo xtask testbed up k8s` brings up such
-//! clusters.
+//! The kubeconfig of `IOTORCH_KUBECONFIG` also has the users `edge-1-nobody` and `cloud-1-nobody`, that may do nothing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::{
-    env, fs,
-    io::Write,
-    path::PathBuf,
-    process::{Command, ExitCode, Output, Stdio},
+    ffi::OsStr,
+    fs,
+    path::Path,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use common::{CLUSTERS, System, apply, eventually, is_required, lite, text, told};
 
 /// How soon what stands in the way has to be told: a connection is waited for 5 s, and the machine may be busy.
 const SOON: Duration = Duration::from_secs(15);
 
-const CLUSTERS: [&str; 2] = ["edge-1", "cloud-1"];
-
 fn main() -> ExitCode {
-    let system = System::find();
-    let is_ignored = system.as_ref().is_err_and(|missing| !is_required(missing));
-    let trial = |name: &str, test: fn(&Bench)| {
-        let kind = system
-            .as_ref()
-            .err()
-            .map_or_else(|| "kubernetes".to_owned(), |missing| format!("{missing} is absent"));
-        let found = system.clone();
-        let trial = Trial::test(name, move || {
-            test(&Bench::new(found.map_err(|missing| format!("{missing} is absent"))?));
-            Ok(())
-        });
-        trial.with_kind(kind).with_ignored_flag(is_ignored)
-    };
+    let system = System::find().and_then(|system| match system.helm3 {
+        None if is_required("helm3") => Err("helm3"),
+        _ => Ok(system),
+    });
+    let trial =
+        |name: &str, test: fn(&Bench)| common::trial(&system, name, move |system| test(&Bench::new(system)));
     let has_helm3 = system.as_ref().is_ok_and(|system| system.helm3.is_some());
     let helm3 = |trial: Trial| match has_helm3 || is_required("helm3") {
         true => trial,
@@ -64,58 +52,18 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// What there is to test with.
-#[derive(Clone, Debug)]
-struct System {
-    kubeconfig: PathBuf,
-    helm4: PathBuf,
-    helm3: Option<PathBuf>,
-    kubectl: PathBuf,
-    image: String,
-}
-
-impl System {
-    #[allow(clippy::disallowed_methods, reason = "a test is told by the environment what there is")]
-    fn find() -> Result<Self, &'static str> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let helm3 = set("IOTORCH_HELM3").map(PathBuf::from);
-        if helm3.is_none() && is_required("helm3") {
-            return Err("helm3");
-        }
-        Ok(Self {
-            kubeconfig: set("IOTORCH_KUBECONFIG").ok_or("kubernetes")?.into(),
-            helm4: set("IOTORCH_HELM4").ok_or("helm4")?.into(),
-            helm3,
-            kubectl: set("IOTORCH_KUBECTL").unwrap_or_else(|| "kubectl".to_owned()).into(),
-            image: set("IOTORCH_LITE_IMAGE").ok_or("kubernetes")?,
-        })
-    }
-}
-
-/// Whether this system must be there, as CONTRIBUTING.md says.
-#[allow(clippy::disallowed_methods, reason = "a test is told by the environment what must be there")]
-fn is_required(system: &str) -> bool {
-    let required = env::var("IOTORCH_REQUIRE").unwrap_or_default();
-    required.split(',').any(|word| ["all", system].contains(&word.trim()))
-}
-
-/// A home directory with a kubeconfig of its own, and a name that nobody else has: that of its slice, and of a user and a role.
+/// A bench with a kubeconfig of its own, and one slice, whose name a user and a role have too.
 struct Bench {
-    system: System,
-    home: TempDir,
+    base: common::Bench,
     name: String,
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // Whatever a test has left when it failed; those that are in order have no namespace.
         for cluster in CLUSTERS {
-            for object in ["namespace", "clusterrolebinding", "clusterrole"] {
-                let _ = self.kubectl(
-                    cluster,
-                    &["delete", object, &self.name, "--wait=false", "--ignore-not-found"],
-                    "",
-                );
+            for object in ["clusterrolebinding", "clusterrole"] {
+                let _ =
+                    self.base.system.kubectl(cluster, &["delete", object, &self.name, "--ignore-not-found"]);
             }
         }
     }
@@ -123,91 +71,34 @@ impl Drop for Bench {
 
 impl Bench {
     fn new(system: System) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let own = home.path().file_name().unwrap().to_string_lossy().to_lowercase();
-        let name = format!("access-{}", own.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
-        let bench = Self { system, home, name };
+        let mut base = common::Bench::new(system, "access");
+        base.kubeconfig = base.home.path().join("kubeconfig.json");
+        let mut spec = lite(1);
+        for (parts, place) in [("gateways", "edge-1"), ("servers", "cloud-1")] {
+            spec[parts][0]["placement"] = json!({ "infrastructure": place });
+        }
+        let name = base.document("slice", &spec);
+        let bench = Self { base, name };
         bench.kubeconfig(|_| {});
-        bench.documents(|_| {});
-        let resource = json!({ "name": "temperature", "type": "float", "unit": "Cel" });
-        let on = |place: &str| json!({ "infrastructure": place });
-        let spec = json!({ "gateways": [{ "name": "gw", "placement": on("edge-1") }],
-            "servers": [{ "name": "hub", "placement": on("cloud-1") }],
-            "devices": [{ "name": "bench-1", "protocol": "http", "resources": [resource] }] });
-        bench.write(
-            "slice.json",
-            &json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Slice",
-            "metadata": { "name": bench.name }, "spec": spec }),
-        );
         bench
-    }
-
-    fn write(&self, name: &str, value: &Value) {
-        fs::write(self.home.path().join(name), value.to_string()).unwrap();
     }
 
     /// Changes the kubeconfig: that of the clusters, as it is at first.
     fn kubeconfig(&self, change: impl FnOnce(&mut Value)) {
-        let text = fs::read_to_string(&self.system.kubeconfig).unwrap();
+        let text = fs::read_to_string(&self.base.system.kubeconfig).unwrap();
         let mut config = serde_json::from_str(&text).unwrap();
         change(&mut config);
-        self.write("kubeconfig", &config);
-    }
-
-    /// Writes the documents of both clusters, with their settings changed.
-    fn documents(&self, change: impl Fn(&mut Value)) {
-        let (repository, tag) = self.system.image.rsplit_once(':').unwrap();
-        let image = json!({ "repository": repository, "tag": tag, "pullPolicy": "Never" });
-        for (name, tier) in CLUSTERS.into_iter().zip(["edge", "cloud"]) {
-            let mut settings = json!({ "context": name, "lite": { "image": image } });
-            change(&mut settings);
-            let spec = json!({ "driver": "kubernetes", "tier": tier, "settings": settings });
-            self.write(
-                &format!("{name}.json"),
-                &json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Infrastructure", "metadata": { "name": name },
-                    "spec": spec }),
-            );
-        }
-    }
-
-    fn iotorch_by(&self, helm: &PathBuf, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iotorch"));
-        command.args(arguments).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
-        command.env("KUBECONFIG", self.home.path().join("kubeconfig"));
-        command.env("IOTORCH_HELM", helm).output().unwrap()
-    }
-
-    fn iotorch(&self, arguments: &[&str]) -> Output {
-        self.iotorch_by(&self.system.helm4, arguments)
-    }
-
-    fn told(&self, arguments: &[&str]) -> String {
-        let output = self.iotorch(arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    fn kubectl(&self, cluster: &str, arguments: &[&str], input: &str) -> Output {
-        let mut kubectl = Command::new(&self.system.kubectl);
-        kubectl.args(["--context", cluster]).args(arguments).env("KUBECONFIG", &self.system.kubeconfig);
-        kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut kubectl = kubectl.spawn().unwrap();
-        kubectl.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        kubectl.wait_with_output().unwrap()
+        self.base.write("kubeconfig", &config);
     }
 
     /// Applying the slice ends soon with this code and says all of this; nothing of it is anywhere.
     fn refuses(&self, code: i32, causes: &[&str]) {
-        self.refuses_to(
-            &["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice.json"],
-            code,
-            causes,
-        );
+        self.refuses_to(&apply(&["slice"]), code, causes);
     }
 
-    fn refuses_to(&self, arguments: &[&str], code: i32, causes: &[&str]) {
+    fn refuses_to<S: AsRef<OsStr>>(&self, arguments: &[S], code: i32, causes: &[&str]) {
         let begun = Instant::now();
-        let output = self.iotorch(arguments);
+        let output = self.base.iotorch(arguments);
         let (took, told) = (begun.elapsed(), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{told}");
         let missing: Vec<_> = causes.iter().filter(|cause| !told.contains(**cause)).collect();
@@ -218,11 +109,7 @@ impl Bench {
     }
 
     fn expect_gone(&self) {
-        for cluster in CLUSTERS {
-            let get = ["get", "namespace", &self.name, "--ignore-not-found", "--output", "name"];
-            let found = self.kubectl(cluster, &get, "");
-            assert_eq!(text(&found.stdout), "", "on {cluster}: {}", text(&found.stderr));
-        }
+        self.base.expect_gone(&self.name);
     }
 
     /// Makes a user on both clusters that has the role of the documentation but for what `without` takes from it, and has the
@@ -234,26 +121,14 @@ impl Bench {
             role.strip_prefix("yaml\n").unwrap().replace("name: iotorch", &format!("name: {}", self.name));
         let role = role.replace(without.0, without.1);
         for cluster in CLUSTERS {
-            let made = self.kubectl(cluster, &["apply", "-f", "-"], &role);
+            let made = self.base.system.kubectl_with(cluster, &["apply", "-f", "-"], &role);
             assert!(made.status.success(), "{}", text(&made.stderr));
             let role = format!("--clusterrole={}", self.name);
             let user = format!("--user={}", self.name);
-            let bound =
-                self.kubectl(cluster, &["create", "clusterrolebinding", &self.name, &role, &user], "");
-            assert!(bound.status.success(), "{}", text(&bound.stderr));
+            let bind = ["create", "clusterrolebinding", &self.name, &role, &user];
+            self.base.system.kubectl_told(cluster, &bind);
         }
-        self.documents(|settings| settings["impersonate"] = json!({ "user": self.name }));
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < until, "{what} does not come true");
+        self.base.places(|settings| settings["impersonate"] = json!({ "user": self.name }));
     }
 }
 
@@ -279,7 +154,7 @@ fn nobody(bench: &Bench) {
             "docs/kubernetes.md",
         ],
     );
-    let check = bench.iotorch(&["infra", "check", "-f", "edge-1.json", "--output", "json"]);
+    let check = bench.base.iotorch(&["infra", "check", "-f", "edge-1.json", "--output", "json"]);
     assert_eq!(check.status.code(), Some(7));
     let found: Value = serde_json::from_slice(&check.stdout).unwrap();
     assert_eq!((&found[0]["isUsable"], &found[0]["inspection"]["user"]), (&json!(false), &json!("nobody")));
@@ -289,14 +164,14 @@ fn nobody(bench: &Bench) {
 
 fn taken_away(bench: &Bench) {
     let files = ["-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice.json"];
-    bench.told(&[&["plan", "--out", "slice.plan"], &files[..]].concat());
+    bench.base.told(&[&["plan", "--out", "slice.plan"], &files[..]].concat());
     bench.kubeconfig(as_nobody);
     bench.refuses_to(
         &["apply", "--plan", "slice.plan"],
         7,
         &["cannot apply the plan", "user \"nobody\" lacks", "nodes: list"],
     );
-    assert_eq!(bench.told(&["get", "infrastructures"]), "no infrastructures\n");
+    assert_eq!(bench.base.told(&["get", "infrastructures"]), "no infrastructures\n");
 }
 
 fn expired(bench: &Bench) {
@@ -320,7 +195,7 @@ fn expired(bench: &Bench) {
 }
 
 fn wrong_context(bench: &Bench) {
-    bench.documents(|settings| settings["context"] = "edge-2".into());
+    bench.base.places(|settings| settings["context"] = "edge-2".into());
     bench.refuses(
         3,
         &["cannot be used: the kubeconfig has no context \"edge-2\"", "it has \"edge-1\", \"cloud-1\""],
@@ -340,7 +215,7 @@ fn unreachable(bench: &Bench) {
     bench.refuses(7, &["cannot be reached: ", "onnection refused"]);
     at("https://192.0.2.1:6443");
     bench.refuses(7, &["cannot be reached: "]);
-    let check = bench.iotorch(&["infra", "check", "-f", "edge-1.json"]);
+    let check = bench.base.iotorch(&["infra", "check", "-f", "edge-1.json"]);
     assert_eq!(check.status.code(), Some(7), "{}", text(&check.stderr));
     assert!(text(&check.stdout).contains("Unreachable: "), "{}", text(&check.stdout));
 }
@@ -361,24 +236,22 @@ fn wrong_authority(bench: &Bench) {
 }
 
 /// A slice from its making to its end, with a change that somebody else makes, which needs an upgrade.
-fn enough(bench: &Bench, helm: &PathBuf) {
+fn enough(bench: &Bench, helm: &Path) {
     bench.restrict(("", ""));
-    let told = |arguments: &[&str]| {
-        let output = bench.iotorch_by(helm, arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    };
+    let iotorch = |arguments: &[&str]| bench.base.command(helm, arguments).output().unwrap();
+    let told = |arguments: &[&str]| told(&iotorch(arguments));
     let checked = told(&["infra", "check", "-f", "edge-1.json", "-f", "cloud-1.json"]);
     assert_eq!(checked.matches("Ready").count(), 2, "{checked}");
     assert!(!checked.contains("warning") && checked.contains(&bench.name), "{checked}");
-    told(&["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "slice.json"]);
+    let apply = apply(&["slice"]);
+    told(&apply.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(told(&["plan", "-f", "slice.json"]).starts_with("No changes"));
     let slice = bench.name.as_str();
-    let send = || bench.iotorch_by(helm, &["send", slice, "bench-1", "temperature=21.5"]).status.success();
+    let send = || iotorch(&["send", slice, "bench-1", "temperature=21.5"]).status.success();
     eventually("the gateway takes a reading", send);
     eventually("the reading is at the server", || told(&["messages", slice]).contains("21.5"));
     let scale = ["--namespace", slice, "scale", "statefulset", "gw", "--replicas=0"];
-    assert!(bench.kubectl("edge-1", &scale, "").status.success());
+    assert!(bench.base.system.kubectl("edge-1", &scale).status.success());
     eventually("the change is seen", || !told(&["status", slice]).contains("Ready"));
     told(&["apply", slice]);
     eventually("it is as it was", || told(&["status", slice]).contains("Ready"));
@@ -387,11 +260,11 @@ fn enough(bench: &Bench, helm: &PathBuf) {
 }
 
 fn enough_for_helm_4(bench: &Bench) {
-    enough(bench, &bench.system.helm4);
+    enough(bench, &bench.base.system.helm4);
 }
 
 fn enough_for_helm_3(bench: &Bench) {
-    enough(bench, bench.system.helm3.as_ref().unwrap());
+    enough(bench, bench.base.system.helm3.as_ref().unwrap());
 }
 
 fn one_less(bench: &Bench) {
@@ -400,8 +273,18 @@ fn one_less(bench: &Bench) {
 }
 
 fn session(bench: &Bench) {
-    bench.told(&["infra", "add", "edge-1", "--tier", "edge", "--context", "edge-1", "--label", "site=north"]);
-    let listed = bench.told(&["infra", "list"]);
+    bench.base.told(&[
+        "infra",
+        "add",
+        "edge-1",
+        "--tier",
+        "edge",
+        "--context",
+        "edge-1",
+        "--label",
+        "site=north",
+    ]);
+    let listed = bench.base.told(&["infra", "list"]);
     assert!(listed.contains("edge-1          kubernetes  edge  Ready  v1."), "{listed}");
     assert!(listed.contains("1/1    0"), "{listed}");
     bench.refuses_to(
@@ -415,23 +298,32 @@ fn session(bench: &Bench) {
         &["cannot add infrastructure \"cloud-1\": the kubeconfig has no context \"cloud-2\"", "--no-check"],
     );
     let document =
-        bench.told(&["infra", "add", "cloud-1", "--tier", "cloud", "--context", "cloud-1", "--dry-run"]);
-    assert!(!bench.told(&["get", "infrastructures"]).contains("cloud-1"));
-    fs::write(bench.home.path().join("printed.yaml"), document).unwrap();
-    bench.told(&["apply", "-f", "printed.yaml"]);
-    let checked = bench.told(&["infra", "check"]);
+        bench.base.told(&["infra", "add", "cloud-1", "--tier", "cloud", "--context", "cloud-1", "--dry-run"]);
+    assert!(!bench.base.told(&["get", "infrastructures"]).contains("cloud-1"));
+    fs::write(bench.base.home.path().join("printed.yaml"), document).unwrap();
+    bench.base.told(&["apply", "-f", "printed.yaml"]);
+    let checked = bench.base.told(&["infra", "check"]);
     assert_eq!(checked.matches("  Ready\n").count(), 2, "{checked}");
     assert!(checked.contains("user        admin") && checked.contains("1 of 1 ready"), "{checked}");
 
     bench.kubeconfig(as_nobody);
-    let here = bench.home.path().join("admin");
-    fs::copy(&bench.system.kubeconfig, here).unwrap();
-    let refused = bench.iotorch(&["infra", "check", "edge-1"]);
+    let here = bench.base.home.path().join("admin");
+    fs::copy(&bench.base.system.kubeconfig, here).unwrap();
+    let refused = bench.base.iotorch(&["infra", "check", "edge-1"]);
     assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stdout));
-    bench.told(&["infra", "check", "edge-1", "--kubeconfig", "admin"]);
-    bench.told(&["infra", "check", "--kubeconfig", "admin", "--context", "cloud-1"]);
-    bench.told(&["k8scluster", "create", "--name", "pc", "--k8scontext", "edge-1", "--kubeconfig", "admin"]);
-    let stored = bench.told(&["k8scluster", "get", "--name", "pc"]);
-    assert!(stored.contains(&bench.home.path().join("admin").display().to_string()), "{stored}");
-    assert!(bench.told(&["k8scluster", "list"]).contains("pc              kubernetes  cloud  Ready"));
+    bench.base.told(&["infra", "check", "edge-1", "--kubeconfig", "admin"]);
+    bench.base.told(&["infra", "check", "--kubeconfig", "admin", "--context", "cloud-1"]);
+    bench.base.told(&[
+        "k8scluster",
+        "create",
+        "--name",
+        "pc",
+        "--k8scontext",
+        "edge-1",
+        "--kubeconfig",
+        "admin",
+    ]);
+    let stored = bench.base.told(&["k8scluster", "get", "--name", "pc"]);
+    assert!(stored.contains(&bench.base.home.path().join("admin").display().to_string()), "{stored}");
+    assert!(bench.base.told(&["k8scluster", "list"]).contains("pc              kubernetes  cloud  Ready"));
 }

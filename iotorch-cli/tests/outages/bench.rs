@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -15,12 +15,8 @@ use std::{
 use iotorch_testbed::{Cluster, Component, Link, Testbed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// How long anything may take on a busy machine that can take long: to start a pod, or to remove one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-
-pub(crate) const CLUSTERS: [&str; 2] = ["edge-1", "cloud-1"];
+use crate::common::{self, CLUSTERS, PATIENCE, text};
 
 /// What no test may leave behind, or change: whatever is there in any namespace.
 const KEPT: &str = "secrets,configmaps,persistentvolumeclaims";
@@ -28,21 +24,18 @@ const KEPT: &str = "secrets,configmaps,persistentvolumeclaims";
 /// What there is to test with.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
+    clusters: common::System,
     testbed: Testbed,
-    image: String,
 }
 
 impl System {
-    #[allow(clippy::disallowed_methods, reason = "a test is told by the environment what there is")]
     pub(crate) fn find() -> Result<Self, &'static str> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let kubeconfig = set("IOTORCH_KUBECONFIG").ok_or("kubernetes")?;
+        let clusters = common::System::find()?;
         // Clusters of another kind can be used, but not hurt.
-        let testbed = Testbed::open().map_err(|_| "testbed")?;
-        if testbed.kubeconfig() != Path::new(&kubeconfig) {
-            return Err("testbed");
+        match Testbed::open() {
+            Ok(testbed) if testbed.kubeconfig() == clusters.kubeconfig => Ok(Self { clusters, testbed }),
+            _ => Err("kubernetes"),
         }
-        Ok(Self { testbed, image: set("IOTORCH_LITE_IMAGE").ok_or("kubernetes")? })
     }
 
     pub(crate) fn cluster(&self, name: &str) -> &Cluster {
@@ -56,7 +49,7 @@ impl System {
         for name in CLUSTERS {
             let each = |kinds: &str, fields: &str| {
                 let template = format!("--output=jsonpath={{range .items[*]}}{fields}{{\"\\n\"}}{{end}}");
-                self.cluster(name).kubectl(["get", kinds, "--all-namespaces", &template]).unwrap()
+                self.clusters.kubectl_told(name, &["get", kinds, "--all-namespaces", &template])
             };
             let whole = each("namespaces,persistentvolumes", "{.kind} {.metadata.name}");
             let inside = each(KEPT, "{.kind} {.metadata.namespace}/{.metadata.name}");
@@ -80,110 +73,47 @@ impl System {
     }
 }
 
-/// Whether this system must be there, as CONTRIBUTING.md says.
-#[allow(clippy::disallowed_methods, reason = "a test is told by the environment what must be there")]
-pub(crate) fn is_required(system: &str) -> bool {
-    let required = env::var("IOTORCH_REQUIRE").unwrap_or_default();
-    // Only that of the testbed can be hurt.
-    let system = if system == "testbed" { "kubernetes" } else { system };
-    required.split(',').any(|word| ["all", system].contains(&word.trim()))
-}
-
-/// A home directory with the documents of the clusters, and names of slices that nobody else has.
+/// A bench whose clusters can be hurt.
 pub(crate) struct Bench {
-    pub(crate) system: System,
-    home: TempDir,
+    pub(crate) base: common::Bench,
+    system: System,
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // Whatever a test has left when it failed; those that are in order have nothing.
+        // Before the base removes what a test has left when it failed.
         self.system.heal();
-        for cluster in CLUSTERS {
-            let found = self.system.cluster(cluster).kubectl(["get", "namespaces", "--output=name"]);
-            for namespace in found.unwrap_or_default().lines().filter(|name| name.contains(&self.slice(""))) {
-                let _ = self.system.cluster(cluster).kubectl(["delete", namespace, "--wait=false"]);
-            }
-        }
     }
 }
 
 impl Bench {
     pub(crate) fn new(system: System) -> Self {
-        let bench = Self { system, home: tempfile::tempdir().unwrap() };
-        let (repository, tag) = bench.system.image.rsplit_once(':').unwrap();
-        let image = json!({ "repository": repository, "tag": tag, "pullPolicy": "Never" });
-        for (name, tier) in CLUSTERS.into_iter().zip(["edge", "cloud"]) {
-            // What cannot be reached shows soon, so that tests are short.
-            let settings = json!({ "context": name, "connectTimeout": "2s", "lite": { "image": image } });
-            bench.write(name, &json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Infrastructure",
-                "metadata": { "name": name }, "spec": { "driver": "kubernetes", "tier": tier, "settings": settings } }));
-        }
-        bench
-    }
-
-    /// The name of a slice of this bench.
-    pub(crate) fn slice(&self, name: &str) -> String {
-        let own = self.home.path().file_name().unwrap().to_string_lossy().to_lowercase();
-        format!("hurt-{}-{name}", own.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
-    }
-
-    fn write(&self, name: &str, document: &Value) {
-        fs::write(self.home.path().join(format!("{name}.json")), document.to_string()).unwrap();
-    }
-
-    /// Writes the document of a slice, as `NAME.json`.
-    pub(crate) fn document(&self, name: &str, spec: &Value) -> String {
-        let slice = self.slice(name);
-        let metadata = json!({ "name": slice });
-        let slice_of = json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Slice", "metadata": metadata, "spec": spec });
-        self.write(name, &slice_of);
-        slice
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iotorch"));
-        command.args(arguments).current_dir(self.home.path()).env_clear();
-        command.env("HOME", self.home.path()).env("KUBECONFIG", self.system.testbed.kubeconfig());
-        command.env("IOTORCH_HELM", self.system.testbed.helm4()).stdin(Stdio::null());
-        command
-    }
-
-    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What a command prints that has to succeed.
-    pub(crate) fn told(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    pub(crate) fn data(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.told(&[arguments, &["--output", "json"]].concat())).unwrap()
+        let base = common::Bench::new(system.clusters.clone(), "hurt");
+        // What cannot be reached shows soon, so that tests are short.
+        base.places(|settings| settings["connectTimeout"] = json!("2s"));
+        Self { base, system }
     }
 
     /// Starts a command and listens to it.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Working {
-        let mut command = self.command(arguments);
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Working {
+        let mut command = self.base.command(&self.base.system.helm4, arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         Working::new(command.spawn().unwrap())
     }
 
     /// Whether the clusters are as the document of a slice says, the slice on its own and apart from others.
     pub(crate) fn is_as_documented(&self, name: &str) -> bool {
-        let plan = self.output(&["plan", "--exit-code", "-f", &format!("{name}.json")]);
+        let plan = self.base.iotorch(&["plan", "--exit-code", "-f", &format!("{name}.json")]);
         plan.status.code() == Some(0)
     }
 
     /// What is not as the document of a slice says.
     pub(crate) fn changes(&self, name: &str) -> String {
-        text(&self.output(&["plan", "-f", &format!("{name}.json")]).stdout)
+        text(&self.base.iotorch(&["plan", "-f", &format!("{name}.json")]).stdout)
     }
 
     pub(crate) fn open_runs(&self) -> Vec<Value> {
-        serde_json::from_value(self.data(&["runs", "--open"])).unwrap()
+        serde_json::from_value(self.base.data(&["runs", "--open"])).unwrap()
     }
 
     pub(crate) fn has_waiting_run(&self) -> bool {
@@ -194,9 +124,8 @@ impl Bench {
     /// namespace.
     pub(crate) fn contents(&self, cluster: &str, slice: &str) -> BTreeSet<String> {
         let kinds = format!("{KEPT},statefulsets,services,networkpolicies");
-        let found =
-            self.system.cluster(cluster).kubectl(["get", &kinds, "--namespace", slice, "--output=name"]);
-        let found = found.unwrap();
+        let get = ["get", &kinds, "--namespace", slice, "--output=name"];
+        let found = self.base.system.kubectl_told(cluster, &get);
         let one_of_all = |name: &str| match name.rsplit_once(".v") {
             Some((release, _)) if name.starts_with("secret/sh.helm.release.v1.") => release.to_owned(),
             _ => name.to_owned(),
@@ -220,14 +149,6 @@ impl Bench {
         };
         let of_all = ["configmap/kube-root-ca.crt", "networkpolicy.networking.k8s.io/iotorch"];
         parts.iter().flat_map(of_a_part).chain(of_all.map(str::to_owned)).collect()
-    }
-
-    /// The slice is nowhere.
-    pub(crate) fn expect_gone(&self, slice: &str) {
-        for cluster in CLUSTERS {
-            let found = ["get", "namespace", slice, "--ignore-not-found", "--output=name"];
-            assert_eq!(self.system.cluster(cluster).kubectl(found).unwrap(), "", "on {cluster}");
-        }
     }
 }
 
@@ -338,15 +259,4 @@ fn children(of: Pid) -> Vec<Pid> {
     };
     let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
     pids.filter(is_child).filter_map(Pid::from_raw).collect()
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < until, "{what} does not come true");
-    }
 }

@@ -5,11 +5,10 @@ use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::{
-    bench::{Bench, System, Working, eventually},
+    bench::{Bench, System, Working},
+    common::{apply, eventually},
     expect_whole, lite_on,
 };
-
-const APPLY: [&str; 7] = ["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "one.json"];
 
 const PARTS: [(&str, &[&str]); 1] = [("edge-1", &["gw", "hub"])];
 
@@ -24,37 +23,37 @@ pub(crate) fn killed(system: &System) {
         spec["offline"] = json!({ "policy": "wait", "limit": "2min" });
         spec
     };
-    let slice = bench.document("one", &spec(100));
-    let mut create = bench.start(&APPLY);
+    let slice = bench.base.document("one", &spec(100));
+    let mut create = bench.start(&apply(&["one"]));
     create.until("edge-1/space: created");
     lose_api_server(&bench, edge);
     succeed(create);
     expect_whole(&bench, "one", &PARTS);
 
     edge.kill(Component::Kubelet).unwrap();
-    bench.document("one", &spec(200));
-    let mut change = bench.start(&APPLY);
+    bench.base.document("one", &spec(200));
+    let mut change = bench.start(&apply(&["one"]));
     change.until("edge-1/space/gw: waits:");
     edge.start(Component::Kubelet).unwrap();
     succeed(change);
     expect_whole(&bench, "one", &PARTS);
 
-    bench.document("one", &spec(300));
-    let change = bench.start(&APPLY);
+    bench.base.document("one", &spec(300));
+    let change = bench.start(&apply(&["one"]));
     let kill = |helm| kill_process(helm, Signal::KILL).is_ok();
     eventually("helm is at work", || change.helm("upgrade").is_some_and(kill));
     let (status, said) = change.end();
     assert_eq!(status.code(), Some(ROLLED_BACK), "{said}");
     assert!(said.contains("helm ended with signal: 9"), "{said}");
-    bench.document("one", &spec(200));
+    bench.base.document("one", &spec(200));
     expect_whole(&bench, "one", &PARTS);
 
     for (rate, with_helm) in [(400, false), (500, true)] {
-        bench.document("one", &spec(rate));
-        let change = bench.start(&APPLY);
+        bench.base.document("one", &spec(rate));
+        let change = bench.start(&apply(&["one"]));
         eventually("helm is at work", || change.helm("upgrade").is_some());
         change.kill(with_helm);
-        bench.told(&["resume"]);
+        bench.base.told(&["resume"]);
         expect_whole(&bench, "one", &PARTS);
     }
 
@@ -62,7 +61,7 @@ pub(crate) fn killed(system: &System) {
     delete.until("edge-1/space: waits:");
     lose_api_server(&bench, edge);
     succeed(delete);
-    bench.expect_gone(&slice);
+    bench.base.expect_gone(&slice);
 }
 
 /// Kills the API server, and starts it again once the run that needs it waits for it.

@@ -1,7 +1,9 @@
 //! `kill -9` of the command at random instants, with and without the helm that works for it.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsStr,
+    fmt,
     panic::resume_unwind,
     time::{Duration, Instant},
 };
@@ -11,11 +13,12 @@ use serde_json::Value;
 
 use crate::{
     bench::{Bench, System},
+    common::apply,
     expect_whole, lite,
 };
 
 /// Kills in all if `IOTORCH_KILLS` does not say.
-const KILLS: u32 = 8;
+const KILLS: u32 = 20;
 
 /// Slices that live, and die, side by side.
 const LIVES: u32 = 2;
@@ -117,15 +120,15 @@ impl Life {
     /// Applies a new document, is killed, and goes on until everything is as it says.
     fn put(&mut self, usual: Duration) {
         let spec = lite(self.random.random_range(1..6), self.random.random_range(100..1000));
-        self.bench.document(NAME, &spec);
-        let apply = ["apply", "-f", "edge-1.json", "-f", "cloud-1.json", "-f", "one.json"];
+        self.bench.base.document(NAME, &spec);
+        let apply = apply(&[NAME]);
         let was_open = self.cut_off(&apply, usual);
         self.resume();
         if !self.bench.is_as_documented(NAME) {
             assert!(!was_open, "a run that was begun ends as it was meant to: {}", self.bench.changes(NAME));
             self.expect_as_before();
-            self.bench.document(NAME, &spec);
-            self.bench.told(&apply);
+            self.bench.base.document(NAME, &spec);
+            self.bench.base.told(&apply);
         }
         expect_whole(&self.bench, NAME, &PARTS);
         self.before = Some(spec);
@@ -135,29 +138,29 @@ impl Life {
     fn expect_as_before(&self) {
         match &self.before {
             Some(before) => {
-                self.bench.document(NAME, before);
+                self.bench.base.document(NAME, before);
                 expect_whole(&self.bench, NAME, &PARTS);
             }
-            None => self.bench.expect_gone(&self.bench.slice(NAME)),
+            None => self.bench.base.expect_gone(&self.bench.base.slice(NAME)),
         }
     }
 
     fn remove(&mut self) {
-        let slice = self.bench.slice(NAME);
+        let slice = self.bench.base.slice(NAME);
         let delete = ["delete", &slice, "--yes"];
         let was_open = self.cut_off(&delete, DELETE);
         self.resume();
-        let slices = self.bench.told(&["get", "slices", "--output", "json"]);
+        let slices = self.bench.base.told(&["get", "slices", "--output", "json"]);
         if slices.contains(&slice) {
             assert!(!was_open, "a removal that was begun is brought to its end");
             expect_whole(&self.bench, NAME, &PARTS);
-            self.bench.told(&delete);
+            self.bench.base.told(&delete);
         }
-        self.bench.expect_gone(&slice);
+        self.bench.base.expect_gone(&slice);
     }
 
     /// A command that is killed at a random instant; tells whether it left an open run.
-    fn cut_off(&mut self, arguments: &[&str], usual: Duration) -> bool {
+    fn cut_off<S: AsRef<OsStr>>(&mut self, arguments: &[S], usual: Duration) -> bool {
         let mut working = self.bench.start(arguments);
         let instant =
             Duration::from_micros(self.random.random_range(0..u64::try_from(usual.as_micros()).unwrap()));
@@ -171,7 +174,7 @@ impl Life {
         self.met.in_the_middle += u32::from(is_open);
         eprintln!(
             "{} killed after {:.1} s, {helms} helms at work{}: {}",
-            arguments[0],
+            arguments[0].as_ref().display(),
             instant.as_secs_f64(),
             if with_helms { " killed too" } else { "" },
             if is_open { "a run is open" } else { "no run is open" }
@@ -185,7 +188,7 @@ impl Life {
             self.cut_off(&["resume"], RESUME);
         }
         let begun = Instant::now();
-        self.bench.told(&["resume"]);
+        self.bench.base.told(&["resume"]);
         self.met.resume = self.met.resume.max(begun.elapsed());
         assert!(self.bench.open_runs().is_empty(), "{:?}", self.bench.open_runs());
     }

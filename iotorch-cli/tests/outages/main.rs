@@ -5,9 +5,12 @@
 //! `IOTORCH_KUBECONFIG`, `IOTORCH_LITE_IMAGE`) and need it to themselves: they run one after another, and cargo runs test programs one
 //! after another. Whoever runs other live tests beside them by hand will see both fail.
 //!
-//! `IOTORCH_KILLS` says how many kills there are, 8 if not set; `IOTORCH_SEED` repeats the instants of an earlier time.
+//! `IOTORCH_KILLS` says how many kills there are, 20 if not set; `IOTORCH_SEED` repeats the instants of an earlier time.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test that chooses at random tells its seed")]
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod bench;
 mod components;
@@ -16,29 +19,20 @@ mod network;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
-use self::bench::{Bench, System, is_required};
+use self::bench::{Bench, System};
 
 fn main() -> ExitCode {
     let system = System::find();
-    let is_ignored = system.as_ref().is_err_and(|missing| !is_required(missing));
     let trial = |name: &str, test: fn(&System)| {
-        let kind = system
-            .as_ref()
-            .err()
-            .map_or_else(|| "kubernetes".to_owned(), |missing| format!("{missing} is absent"));
-        let found = system.clone();
-        let trial = Trial::test(name, move || {
-            let system = found.map_err(|missing| format!("{missing} is absent"))?;
+        common::trial(&system, name, move |system| {
             let before = system.inventory();
             test(&system);
             // What others were still removing may be gone.
             let left: Vec<_> = system.inventory().difference(&before).cloned().collect();
             assert!(left.is_empty(), "left over: {left:?}");
-            Ok(())
-        });
-        trial.with_kind(kind).with_ignored_flag(is_ignored)
+        })
     };
     let trials = vec![
         trial("kills_at_random_instants_leave_nothing_orphaned_and_nothing_lost", kills::at_random_instants),
@@ -52,13 +46,9 @@ fn main() -> ExitCode {
 
 /// The specification of a slice with a gateway and a server of `lite`: so many devices, so many messages a second of each.
 fn lite(devices: u32, rate: u32) -> serde_json::Value {
-    let resource = serde_json::json!({ "name": "temperature", "type": "float", "unit": "Cel" });
-    let device = |number| serde_json::json!({ "name": format!("bench-{number}"), "protocol": "http", "resources": [resource] });
-    serde_json::json!({
-        "gateways": [{ "name": "gw", "settings": { "rateLimit": rate } }],
-        "servers": [{ "name": "hub" }],
-        "devices": (1..=devices).map(device).collect::<Vec<_>>(),
-    })
+    let mut spec = common::lite(devices);
+    spec["gateways"][0]["settings"] = serde_json::json!({ "rateLimit": rate });
+    spec
 }
 
 /// The same, all of it on one cluster.
@@ -74,6 +64,10 @@ fn lite_on(cluster: &str, rate: u32) -> serde_json::Value {
 fn expect_whole(bench: &Bench, name: &str, parts: &[(&str, &[&str])]) {
     assert!(bench.is_as_documented(name), "{}", bench.changes(name));
     for (cluster, parts) in parts {
-        assert_eq!(bench.contents(cluster, &bench.slice(name)), Bench::contents_of(parts), "on {cluster}");
+        assert_eq!(
+            bench.contents(cluster, &bench.base.slice(name)),
+            Bench::contents_of(parts),
+            "on {cluster}"
+        );
     }
 }
