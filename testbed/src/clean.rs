@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,8 +32,21 @@ const SHIM_SOCKETS: &str = "/run/containerd/s";
 /// Containers are ended after what would start them anew.
 const FIRST: [Component; 2] = [Component::Kubelet, Component::Containerd];
 
-/// Removes every process, mount, namespace and file of clusters of any kind.
-pub(crate) fn clean(state: &Path, progress: Progress<'_>) -> Result<()> {
+/// Where every kubelet listens for plugins, whatever folder it has.
+const KUBELET_SOCKET: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
+
+/// What components make beside their own folders, what is below before it.
+const SHARED_FOLDERS: [&str; 5] =
+    [CNI_RESULTS, "/var/lib/cni", CONTAINER_LOGS, "/var/lib/kubelet/device-plugins", "/var/lib/kubelet"];
+
+/// The folders that a testbed is going to make in places that it shares with others.
+pub(crate) fn absent_folders() -> Vec<PathBuf> {
+    SHARED_FOLDERS.map(PathBuf::from).into_iter().filter(|folder| !folder.exists()).collect()
+}
+
+/// Removes every process, mount, namespace and file of clusters of any kind, and of the folders that they made in shared
+/// places ([`absent_folders`]) those that are empty.
+pub(crate) fn clean(state: &Path, made: &[PathBuf], progress: Progress<'_>) -> Result<()> {
     for layout in layouts(state) {
         end_processes(&layout)?;
         for folder in [layout.folder(), &layout.run()] {
@@ -46,7 +60,12 @@ pub(crate) fn clean(state: &Path, progress: Progress<'_>) -> Result<()> {
     for folder in [state, Path::new(RUN)] {
         mounts::remove_folder(folder)?;
     }
-    remove_dead_sockets(Path::new(SHIM_SOCKETS));
+    entries(Path::new(SHIM_SOCKETS)).iter().for_each(|socket| remove_if_dead(socket));
+    remove_if_dead(Path::new(KUBELET_SOCKET));
+    for folder in made {
+        // One that is not empty has somebody else's by now.
+        let _ = fs::remove_dir(folder);
+    }
     Ok(())
 }
 
@@ -68,6 +87,9 @@ pub(crate) fn remains(state: &Path) -> Result<Vec<String>> {
             let mounts = mounts::below(folder)?;
             remains.extend(mounts.iter().map(|mount| format!("the mount \"{}\"", mount.display())));
         }
+    }
+    if is_dead(Path::new(KUBELET_SOCKET)) {
+        remains.push(format!("the socket \"{KUBELET_SOCKET}\""));
     }
     let folders = [state, Path::new(RUN)].into_iter().filter(|folder| folder.exists());
     remains.extend(folders.map(|folder| format!("the folder \"{}\"", folder.display())));
@@ -128,15 +150,16 @@ fn remove_notes(layout: &Layout) -> Result<()> {
         .try_for_each(|note| fs::remove_file(&note).map_err(|error| Error::file("remove", &note, error)))
 }
 
-/// Sockets that nobody listens at any more, whoever did.
-fn remove_dead_sockets(folder: &Path) {
-    for entry in entries(folder) {
-        let refused =
-            UnixStream::connect(&entry).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if refused {
-            // It does no harm where it is.
-            let _ = fs::remove_file(entry);
-        }
+/// Whether this is a socket that nobody listens at any more, whoever did.
+fn is_dead(socket: &Path) -> bool {
+    fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket())
+        && UnixStream::connect(socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn remove_if_dead(socket: &Path) {
+    if is_dead(socket) {
+        // It does no harm where it is.
+        let _ = fs::remove_file(socket);
     }
 }
 
@@ -157,7 +180,10 @@ mod tests {
         let (dead, live) = (folder.path().join("dead"), folder.path().join("live"));
         drop(UnixListener::bind(&dead).unwrap());
         let _listener = UnixListener::bind(&live).unwrap();
-        remove_dead_sockets(folder.path());
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        [&dead, &live, &file].into_iter().for_each(|socket| remove_if_dead(socket));
+        assert!(file.exists());
         assert!(!dead.exists());
         assert!(live.exists());
     }

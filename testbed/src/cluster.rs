@@ -92,29 +92,14 @@ impl Cluster {
         self.layout.containerd_socket()
     }
 
-    /// The network namespace, for `nsenter --net=…`.
-    #[must_use]
-    pub fn network_namespace(&self) -> PathBuf {
-        self.layout.namespace()
-    }
-
     /// The file that a component logs to.
     #[must_use]
     pub fn log(&self, component: Component) -> PathBuf {
         self.layout.log(component)
     }
 
-    /// The token of a user: `admin` may do everything, `nobody` nothing but what every user may.
-    ///
-    /// # Errors
-    ///
-    /// There is no such user.
-    pub fn token(&self, user: &str) -> Result<String> {
-        let path = self.layout.token(user);
-        fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))
-    }
-
-    /// A kubeconfig of this cluster alone, whose context is of this user: `admin` or `nobody`.
+    /// A kubeconfig of this cluster alone, whose context is of this user: `admin`, who may do everything, or `nobody`, who may do
+    /// nothing but what every user may.
     #[must_use]
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         self.layout.kubeconfig(user)
@@ -143,6 +128,7 @@ impl Cluster {
         Tool::new(self.programs.path(Module::Kubernetes, "kubectl"))
             .without_env("KUBECONFIG")
             .env("NO_PROXY", "*")
+            .env("KUBECACHEDIR", self.layout.kubectl_cache())
             .arg(format!("--kubeconfig={}", self.layout.kubeconfig(ADMIN).display()))
     }
 

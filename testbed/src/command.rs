@@ -110,7 +110,9 @@ impl fmt::Display for Tool {
     }
 }
 
-pub(crate) fn quoted(word: &OsStr) -> Cow<'_, str> {
+/// A word as a shell takes it.
+#[must_use]
+pub fn quoted(word: &OsStr) -> Cow<'_, str> {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -4,7 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
@@ -29,7 +29,9 @@ pub(crate) fn search_path() -> OsString {
     env::join_paths(folders).unwrap_or(path)
 }
 
-/// Whether a program is there: a name on the search path, or an absolute path.
-pub(crate) fn has_program(name: &str) -> bool {
-    env::split_paths(&search_path()).any(|folder: PathBuf| Path::new(&folder).join(name).is_file())
+/// Where a program lies, if it does: a name on the caller's search path or in the folders that Debian has for the system's own
+/// programs, or an absolute path.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&search_path()).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }

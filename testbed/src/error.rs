@@ -26,6 +26,12 @@ impl Error {
         self
     }
 
+    /// Adds something else to do.
+    pub(crate) fn and_help(self, other: &str) -> Self {
+        let help = self.help.as_ref().map_or_else(|| other.to_owned(), |help| format!("{help}; {other}"));
+        self.with_help(help)
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

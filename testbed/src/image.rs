@@ -58,7 +58,6 @@ impl Image {
             user: String::new(),
             environment: Vec::new(),
             ports: BTreeMap::new(),
-            folder: "/".to_owned(),
         }
     }
 
@@ -126,7 +125,6 @@ pub struct ImageBuilder {
     user: String,
     environment: Vec<String>,
     ports: BTreeMap<String, Value>,
-    folder: String,
 }
 
 impl ImageBuilder {
@@ -188,12 +186,6 @@ impl ImageBuilder {
         self
     }
 
-    /// The folder that the program starts in [default: /].
-    pub fn working_folder(mut self, path: impl Into<String>) -> Self {
-        self.folder = path.into();
-        self
-    }
-
     /// The processor that the files are for, as Go names it: `amd64`, `arm64` [default: this machine's].
     pub fn architecture(mut self, name: &'static str) -> Self {
         self.architecture = name;
@@ -227,7 +219,7 @@ impl ImageBuilder {
                 }
             }
         }
-        let mut config = json!({ "WorkingDir": self.folder, "User": self.user });
+        let mut config = json!({ "WorkingDir": "/", "User": self.user });
         let lists = [("Entrypoint", self.entrypoint), ("Cmd", self.arguments), ("Env", self.environment)];
         for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
             config[name] = json!(list);

@@ -88,6 +88,11 @@ impl Layout {
         self.folder.join("users").join(format!("{user}.kubeconfig"))
     }
 
+    /// What kubectl keeps of the API for the next time.
+    pub(crate) fn kubectl_cache(&self) -> PathBuf {
+        self.folder.join("kubectl")
+    }
+
     /// Who a component is, while it runs or afterwards.
     pub(crate) fn process(&self, component: Component) -> PathBuf {
         self.folder.join("processes").join(format!("{}.json", component.name()))

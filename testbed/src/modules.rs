@@ -5,6 +5,7 @@
 //! folder named for all that decides it, so what is there is right.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -316,7 +317,7 @@ struct Toolchain {
 
 impl Toolchain {
     fn find() -> Result<Self> {
-        if !environment::has_program("go") {
+        if environment::find_program("go").is_none() {
             return Err(Error::new("cannot find the program \"go\", which builds the clusters' programs")
                 .with_help("install Go 1.26 or newer: https://go.dev/doc/install"));
         }
@@ -356,6 +357,17 @@ impl Programs {
     /// The documents of a module, in one file.
     pub(crate) fn documents(&self, module: Module) -> PathBuf {
         self.folder(module).with_file_name(SHARED)
+    }
+
+    /// Whether both are built from the same, wherever they are.
+    pub(crate) fn are_those(&self, other: &Self) -> bool {
+        let names = |programs: &Self| -> BTreeMap<Module, Option<OsString>> {
+            let named = |(module, bin): (&Module, &PathBuf)| {
+                (*module, bin.parent().and_then(Path::file_name).map(OsStr::to_owned))
+            };
+            programs.0.iter().map(named).collect()
+        };
+        names(self) == names(other)
     }
 
     fn folder(&self, module: Module) -> PathBuf {
@@ -411,6 +423,15 @@ require (
         }
         assert!(source.join("policies/rules_test.go").exists());
         assert!(!files.contains(&source.join("policies/rules_test.go")));
+    }
+
+    #[test]
+    fn programs_in_another_cache_are_the_same_if_they_are_built_from_the_same() {
+        let programs = |bin: &str| Programs::at([(Module::Etcd, PathBuf::from(bin))]);
+        let etcd = programs("/cache/etcd-1a/bin");
+        assert!(etcd.are_those(&programs("/home/a/etcd-1a/bin")));
+        assert!(!etcd.are_those(&programs("/cache/etcd-1b/bin")));
+        assert!(!etcd.are_those(&Programs::at([])));
     }
 
     #[test]

@@ -27,6 +27,9 @@ const UPLINK: &str = "uplink";
 /// The link of a cluster to the other one, as it is called in both.
 const DIRECT: &str = "direct";
 
+/// Settings of filters of bridges, which are there once the kernel has such filters.
+pub(crate) const BRIDGE_FILTERS: &str = "/proc/sys/net/bridge";
+
 /// A link of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -70,7 +73,7 @@ pub(crate) fn create(layout: &Layout, addresses: Addresses, progress: Progress<'
 /// Without it a pod that calls a service gets its answer from an address that it never called, when the service is on
 /// the same bridge.
 fn bridge_filter(layout: &Layout, progress: Progress<'_>) -> Result<()> {
-    if !Path::new("/proc/sys/net/bridge").is_dir() {
+    if !Path::new(BRIDGE_FILTERS).is_dir() {
         Tool::new("modprobe").arg("br_netfilter").run(progress).map_err(|error| {
             Error::new("cannot have filters see what crosses a bridge").with_source(error).with_help(
                 "the kernel needs its option BRIDGE_NETFILTER, which most have as the module br_netfilter",

@@ -17,7 +17,7 @@ pub(crate) const DNS: &str = "iotorch.test/coredns:1";
 pub(crate) const BUSYBOX: &str = "iotorch.test/busybox:1";
 
 /// Debian's package busybox-static has it here.
-const BUSYBOX_PROGRAM: &str = "/bin/busybox";
+pub(crate) const BUSYBOX_PROGRAM: &str = "/bin/busybox";
 
 pub(crate) fn images(programs: &Programs) -> Result<[Image; 3]> {
     Ok([

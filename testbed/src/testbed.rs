@@ -1,7 +1,7 @@
 //! The testbed as a whole: up, open, down.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -48,6 +48,11 @@ struct Record {
     kind: Kind,
     nodes: u32,
     programs: Programs,
+    is_for_tests: bool,
+    /// Whether everything came up; what did not can be looked at, and is made anew.
+    is_complete: bool,
+    /// Folders in places shared with others that were not there before.
+    made: Vec<PathBuf>,
 }
 
 impl Testbed {
@@ -69,35 +74,71 @@ impl Testbed {
     ///
     /// As [`Testbed::up`], and the kind has no simulated nodes.
     pub fn up_with(kind: Kind, nodes: Option<u32>, progress: Progress<'_>) -> Result<Self> {
+        Self::provide(kind, nodes, false, progress)
+    }
+
+    /// As [`Testbed::up_with`], for tests that take it down at the end ([`Testbed::is_for_tests`]); one that somebody has brought
+    /// up stays theirs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Testbed::up_with`].
+    pub fn up_for_tests(kind: Kind, nodes: Option<u32>, progress: Progress<'_>) -> Result<Self> {
+        Self::provide(kind, nodes, true, progress)
+    }
+
+    fn provide(kind: Kind, nodes: Option<u32>, is_for_tests: bool, progress: Progress<'_>) -> Result<Self> {
         if nodes.is_some() && kind != Kind::Sim {
             return Err(Error::new(format!("cannot give \"{kind}\" a number of nodes: they are real")));
         }
         requirements::check()?;
         let programs = Programs::build(kind.modules(), progress)?;
         let mut machine = Machine::lock(progress)?;
-        let wanted = Record { kind, nodes: nodes.unwrap_or(DEFAULT_NODES), programs };
-        if let Some(running) = machine.running()? {
+        let nodes_or_default = nodes.unwrap_or(DEFAULT_NODES);
+        let mut wanted = Record {
+            kind,
+            nodes: nodes_or_default,
+            programs,
+            is_for_tests,
+            is_complete: false,
+            made: Vec::new(),
+        };
+        if let Some(mut running) = machine.running()? {
+            wanted.is_for_tests &= running.is_for_tests();
             match running.usable(&wanted, nodes.is_some())? {
-                Ok(()) => return Ok(running),
+                Ok(()) => {
+                    if running.record.is_for_tests != wanted.is_for_tests {
+                        running.record.is_for_tests = wanted.is_for_tests;
+                        running.write_down()?;
+                    }
+                    return Ok(running);
+                }
                 Err(why) => progress(&format!("the testbed that is there is made anew: {why}")),
             }
         }
         machine.clean(progress)?;
+        wanted.made = clean::absent_folders();
         let state = state_folder()?;
         machine.remember(&state)?;
-        let testbed = Self::new(wanted, state);
-        testbed.create(progress)?;
+        let mut testbed = Self::new(wanted, state);
+        testbed.create(progress).map_err(|error| {
+            error
+                .and_help("see more: cargo xtask testbed logs")
+                .and_help("remove it: cargo xtask testbed down")
+        })?;
         Ok(testbed)
     }
 
-    /// Gives the testbed that runs.
+    /// Gives the testbed that is there, also one that did not come up as a whole ([`Testbed::is_complete`]).
     ///
     /// # Errors
     ///
-    /// None runs.
+    /// There is none, or this user may not look at it.
     pub fn open() -> Result<Self> {
-        let state = fs::read_to_string(MACHINE).unwrap_or_default();
-        Self::read(Path::new(&state)).ok_or_else(|| {
+        let path = Path::new(MACHINE);
+        let state = existing(path, fs::read_to_string(path))?.and_then(state_in);
+        let testbed = state.map_or(Ok(None), |state| Self::read(&state))?;
+        testbed.ok_or_else(|| {
             Error::new("cannot find a testbed that is up")
                 .with_help("bring one up: cargo xtask testbed up k8s")
         })
@@ -136,6 +177,18 @@ impl Testbed {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.record.kind
+    }
+
+    /// Whether everything of it came up, at least once.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.record.is_complete
+    }
+
+    /// Whether tests have brought it up, and nobody has asked for it since: whoever finds it may take it down.
+    #[must_use]
+    pub fn is_for_tests(&self) -> bool {
+        self.record.is_for_tests
     }
 
     /// A kubeconfig with a context for each cluster. Its users `NAME-nobody` have no rights.
@@ -185,13 +238,20 @@ impl Testbed {
         Self { record, state, clusters }
     }
 
-    fn read(state: &Path) -> Option<Self> {
-        let record = serde_json::from_slice(&fs::read(record_file(state)).ok()?).ok()?;
-        Some(Self::new(record, state.to_owned()))
+    /// The testbed of a state folder, if there is one.
+    fn read(state: &Path) -> Result<Option<Self>> {
+        let path = record_file(state);
+        let record = existing(&path, fs::read(&path))?;
+        // One of another version of this program is as good as none, and is removed with what belongs to it.
+        let record = record.and_then(|record| serde_json::from_slice(&record).ok());
+        Ok(record.map(|record| Self::new(record, state.to_owned())))
     }
 
     /// Whether what is wanted is there; if not, why not.
     fn usable(&self, wanted: &Record, has_number: bool) -> Result<std::result::Result<(), String>> {
+        if !self.record.is_complete {
+            return Ok(Err("it did not come up as a whole".to_owned()));
+        }
         let ended = self.clusters.iter().find_map(|cluster| Some((cluster, cluster.ended()?)));
         if let Some((cluster, component)) = ended {
             return Ok(Err(format!("the {component} of \"{}\" has ended", cluster.name())));
@@ -203,7 +263,7 @@ impl Testbed {
             ))
             .with_help("take it down first: cargo xtask testbed down"));
         }
-        if self.record.programs != wanted.programs {
+        if !self.record.programs.are_those(&wanted.programs) {
             return Ok(Err("it has programs of other versions".to_owned()));
         }
         if has_number && self.record.nodes != wanted.nodes {
@@ -213,8 +273,11 @@ impl Testbed {
         Ok(unready.map_or(Ok(()), |error| Err(error.to_string())))
     }
 
-    fn create(&self, progress: Progress<'_>) -> Result<()> {
+    fn create(&mut self, progress: Progress<'_>) -> Result<()> {
         let started = Instant::now();
+        fs::create_dir_all(&self.state).map_err(|error| Error::file("make", &self.state, error))?;
+        // First, so that what comes up before something fails is known.
+        self.write_down()?;
         for cluster in &self.clusters {
             cluster.prepare(progress)?;
         }
@@ -231,16 +294,23 @@ impl Testbed {
         let objects = if has_real_nodes { String::new() } else { simulated_nodes(self.record.nodes) };
         self.bring_up_all(&images, &objects, progress)?;
 
-        // Last: a testbed that was not written down is not one.
-        let record = serde_json::to_value(&self.record)
-            .map_err(|error| Error::new("cannot write down the testbed").with_source(error))?;
-        config::file(&record_file(&self.state), &config::text(&record))?;
+        self.record.is_complete = true;
+        self.write_down()?;
         progress(&format!(
             "the testbed \"{}\" is up after {:.1} s",
             self.record.kind,
             started.elapsed().as_secs_f64()
         ));
         Ok(())
+    }
+
+    fn write_down(&self) -> Result<()> {
+        let record = serde_json::to_value(&self.record)
+            .map_err(|error| Error::new("cannot write down the testbed").with_source(error))?;
+        // Whole or not at all: what is written down already is needed.
+        let (path, partial) = (record_file(&self.state), self.state.join("testbed.json.partial"));
+        config::file(&partial, &config::text(&record))?;
+        fs::rename(&partial, &path).map_err(|error| Error::file("write", &path, error))
     }
 
     fn bring_up_all(&self, images: &[Image], objects: &str, progress: Progress<'_>) -> Result<()> {
@@ -260,6 +330,24 @@ impl Testbed {
 
 fn record_file(state: &Path) -> PathBuf {
     state.join("testbed.json")
+}
+
+/// What a file holds, if it is there.
+fn existing<T>(path: &Path, contents: io::Result<T>) -> Result<Option<T>> {
+    match contents {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let error = Error::file("read", path, error);
+            Err(if is_denied { error.with_help("look at the testbed as root, whose it is") } else { error })
+        }
+    }
+}
+
+/// The state folder that the machine's file names; it is empty while there is no testbed.
+fn state_in(text: String) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
 /// Where a testbed of this user lies.
@@ -322,11 +410,11 @@ impl Machine {
             .rewind()
             .and_then(|()| self.0.read_to_string(&mut path))
             .map_err(|error| Error::file("read", Path::new(MACHINE), error))?;
-        Ok((!path.is_empty()).then(|| PathBuf::from(path)))
+        Ok(state_in(path))
     }
 
     fn running(&mut self) -> Result<Option<Testbed>> {
-        Ok(self.known()?.and_then(|state| Testbed::read(&state)))
+        self.known()?.map_or(Ok(None), |state| Testbed::read(&state))
     }
 
     fn remember(&mut self, state: &Path) -> Result<()> {
@@ -345,7 +433,9 @@ impl Machine {
         let mut was_there = false;
         for state in states {
             was_there |= !clean::remains(&state)?.is_empty();
-            clean::clean(&state, progress)?;
+            // Without what was written down some empty folders stay.
+            let made = Testbed::read(&state).ok().flatten().map(|testbed| testbed.record.made);
+            clean::clean(&state, &made.unwrap_or_default(), progress)?;
         }
         self.remember(Path::new(""))?;
         Ok(was_there)
@@ -356,15 +446,26 @@ impl Machine {
 mod tests {
     use super::*;
 
+    fn record() -> Record {
+        let programs = Programs::at([(Module::Helm4, PathBuf::from("/cache/helm4/bin"))]);
+        Record {
+            kind: Kind::Sim,
+            nodes: 7,
+            programs,
+            is_for_tests: true,
+            is_complete: false,
+            made: vec![PathBuf::from("/var/made")],
+        }
+    }
+
     #[test]
     fn what_is_written_down_of_a_testbed_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Testbed::read(folder.path()).is_none());
-        let programs = Programs::at([(Module::Helm4, PathBuf::from("/cache/helm4/bin"))]);
-        let record = Record { kind: Kind::Sim, nodes: 7, programs };
-        fs::write(record_file(folder.path()), serde_json::to_vec(&record).unwrap()).unwrap();
-        let testbed = Testbed::read(folder.path()).unwrap();
-        assert_eq!(testbed.record, record);
+        assert!(Testbed::read(folder.path()).unwrap().is_none());
+        let written = Testbed::new(record(), folder.path().to_owned());
+        written.write_down().unwrap();
+        let testbed = Testbed::read(folder.path()).unwrap().unwrap();
+        assert_eq!(testbed.record, record());
         assert_eq!(testbed.helm4(), Path::new("/cache/helm4/bin/helm"));
         assert_eq!(testbed.cluster("sim").unwrap().name(), "sim");
         let error = testbed.cluster("edge-1").unwrap_err();
@@ -372,10 +473,32 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_half_written_is_no_testbed() {
+    fn a_testbed_that_did_not_come_up_is_not_used() {
+        let testbed = Testbed::new(record(), PathBuf::from("/state"));
+        let why = testbed.usable(&record(), false).unwrap().unwrap_err();
+        assert_eq!(why, "it did not come up as a whole");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_understood_is_no_testbed() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(record_file(folder.path()), r#"{"kind":"k8s","#).unwrap();
-        assert!(Testbed::read(folder.path()).is_none());
+        assert!(Testbed::read(folder.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_stands_for_no_testbed() {
+        let answer = |kind: io::ErrorKind| existing::<()>(Path::new("/state/testbed.json"), Err(kind.into()));
+        assert!(answer(io::ErrorKind::NotFound).unwrap().is_none());
+        let error = answer(io::ErrorKind::PermissionDenied).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read \"/state/testbed.json\"");
+        assert_eq!(error.help(), Some("look at the testbed as root, whose it is"));
+    }
+
+    #[test]
+    fn an_empty_file_of_the_machine_names_no_folder() {
+        assert_eq!(state_in(String::new()), None);
+        assert_eq!(state_in("/state".to_owned()), Some(PathBuf::from("/state")));
     }
 
     #[test]

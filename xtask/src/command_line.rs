@@ -1,12 +1,13 @@
 //! A program with its arguments, printed before it runs.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+
+use iotorch_testbed::quoted;
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -137,15 +138,6 @@ impl fmt::Display for CommandLine {
         f.write_str(&quoted(self.0.get_program()))?;
         self.0.get_args().try_for_each(|arg| write!(f, " {}", quoted(arg)))
     }
-}
-
-fn quoted(word: &OsStr) -> Cow<'_, str> {
-    let word = word.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word;
-    }
-    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::failure::Failure;
@@ -15,6 +16,17 @@ pub(crate) fn required_systems() -> Option<String> {
 /// Whether the caller has set a variable to something.
 pub(crate) fn is_set(name: &str) -> bool {
     env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// The value of `NO_PROXY` by which these addresses are reached without a proxy, as well as the caller's own.
+pub(crate) fn no_proxy_with(addresses: &str) -> OsString {
+    let mut value = OsString::from(addresses);
+    let own = ["NO_PROXY", "no_proxy"].into_iter().filter_map(env::var_os).find(|own| !own.is_empty());
+    if let Some(own) = own {
+        value.push(",");
+        value.push(own);
+    }
+    value
 }
 
 /// Whether the caller chose a folder for cargo's output; it then is not ours to choose.
@@ -43,10 +55,4 @@ pub(crate) fn cargo_folder() -> Result<PathBuf, Failure> {
     chosen.or_else(|| env::home_dir().map(|home| home.join(".cargo"))).ok_or_else(|| {
         Failure::new("cannot find cargo's folder: no home folder is known").with_help("set CARGO_HOME")
     })
-}
-
-/// Where a program lies on the search path, if it does.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }

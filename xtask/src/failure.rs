@@ -21,6 +21,12 @@ impl Failure {
         self
     }
 
+    /// Adds another way out to the one that there may be.
+    pub(crate) fn or_help(self, other: &str) -> Self {
+        let help = self.help.as_ref().map_or_else(|| other.to_owned(), |help| format!("{help}, or {other}"));
+        self.with_help(help)
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn Error>>) -> Self {
         self.source = Some(source.into());
         self
@@ -40,5 +46,18 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_way_out_does_not_take_the_place_of_the_first() {
+        let failure = Failure::new("cannot dig").or_help("wait for rain");
+        assert_eq!(failure.help(), Some("wait for rain"));
+        let failure = Failure::new("cannot dig").with_help("buy a spade").or_help("wait for rain");
+        assert_eq!(failure.help(), Some("buy a spade, or wait for rain"));
     }
 }

@@ -3,6 +3,7 @@
 use std::env::consts::ARCH;
 
 use clap::ValueEnum;
+use iotorch_testbed::Requirement;
 
 use crate::systems::System;
 
@@ -72,15 +73,14 @@ impl Machine {
             Self::X86_64 => &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"],
             Self::Aarch64 => &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         };
-        vec![System { name: "C compiler", program: self.c_compiler(), debian_packages: packages }]
+        vec![System { name: "C compiler", requirement: Requirement::new(self.c_compiler(), packages) }]
     }
 
     /// What has to be here to build for it and to try what was built.
     pub(crate) fn systems(self) -> Vec<System> {
         let emulator = self.emulator().map(|program| System {
             name: "emulator",
-            program,
-            debian_packages: &["qemu-user-static"],
+            requirement: Requirement::new(program, &["qemu-user-static"]),
         });
         self.compilers().into_iter().chain(emulator).collect()
     }
@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn a_program_for_this_machine_needs_no_emulator_and_one_for_another_does() {
         for machine in [Machine::X86_64, Machine::Aarch64] {
-            let programs: Vec<_> = machine.systems().iter().map(|system| system.program).collect();
+            let programs: Vec<_> =
+                machine.systems().iter().map(|system| system.requirement.program).collect();
             if machine.name() == ARCH {
                 assert_eq!(programs, ["musl-gcc"]);
             } else {

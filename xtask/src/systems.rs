@@ -1,5 +1,7 @@
 //! The systems that tests and releases need beside Rust, and how they come onto this machine.
 
+use iotorch_testbed::{Requirement, find_program};
+
 use crate::command_line::CommandLine;
 use crate::environment;
 use crate::failure::Failure;
@@ -10,9 +12,8 @@ use crate::terminal;
 pub(crate) struct System {
     /// What it is called; tests name it so in `IOTORCH_REQUIRE`.
     pub(crate) name: &'static str,
-    /// The program whose presence tells that the system is there.
-    pub(crate) program: &'static str,
-    pub(crate) debian_packages: &'static [&'static str],
+    /// The program whose presence tells that the system is there, and the Debian packages that bring it.
+    pub(crate) requirement: Requirement,
 }
 
 /// What a person does who wants tests without one of the systems.
@@ -21,8 +22,8 @@ pub(crate) const HOW_TO_DO_WITHOUT: &str = "set IOTORCH_REQUIRE to the systems t
 
 /// The real systems that Debian packages bring.
 const SYSTEMS: &[System] = &[
-    System { name: "mosquitto", program: "mosquitto_pub", debian_packages: &["mosquitto-clients"] },
-    System { name: "libcoap", program: "coap-client-openssl", debian_packages: &["libcoap3-bin"] },
+    System { name: "mosquitto", requirement: Requirement::new("mosquitto_pub", &["mosquitto-clients"]) },
+    System { name: "libcoap", requirement: Requirement::new("coap-client-openssl", &["libcoap3-bin"]) },
 ];
 
 /// Names of real systems that tests run against, with commas; `all` names every one.
@@ -58,13 +59,13 @@ pub(crate) fn provide(required: &Required) -> Result<(), Failure> {
         terminal::warning(&format!(
             "\"{}\" is absent, so its tests are ignored; the Debian package \"{}\" brings it",
             system.name,
-            system.debian_packages.join("\" or \"")
+            system.requirement.debian_packages.join("\" or \"")
         ));
     }
     if needed.is_empty() {
         return Ok(());
     }
-    Err(cannot_find(&needed).with_help(format!("{}, or {HOW_TO_DO_WITHOUT}", how_to_install(&needed))))
+    Err(cannot_find(&needed).with_help(how_to_install(&needed)).or_help(HOW_TO_DO_WITHOUT))
 }
 
 /// Installs what is missing of systems that must be there.
@@ -88,12 +89,12 @@ fn install_missing(systems: &[System]) -> Result<Vec<&System>, Failure> {
 }
 
 fn absent(systems: &[System]) -> Vec<&System> {
-    systems.iter().filter(|system| environment::find_program(system.program).is_none()).collect()
+    systems.iter().filter(|system| !system.requirement.is_met()).collect()
 }
 
 fn can_install() -> bool {
     let is_root = CommandLine::new("id").arg("-u").output().is_ok_and(|user| user.trim() == "0");
-    is_root && environment::find_program("apt-get").is_some()
+    is_root && find_program("apt-get").is_some()
 }
 
 fn install(missing: &[&System]) -> Result<(), Failure> {
@@ -101,26 +102,24 @@ fn install(missing: &[&System]) -> Result<(), Failure> {
     CommandLine::new("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-        .args(missing.iter().flat_map(|system| system.debian_packages))
+        .args(missing.iter().flat_map(|system| system.requirement.debian_packages))
         .run()
 }
 
 fn cannot_find(needed: &[&System]) -> Failure {
-    let list = |word: fn(&System) -> &str| needed.iter().map(|system| word(system)).collect::<Vec<_>>();
+    let names: Vec<String> = needed.iter().map(|system| format!("\"{}\"", system.name)).collect();
+    let programs: Vec<String> = needed.iter().map(|system| format!("no {}", system.requirement)).collect();
     Failure::new(format!(
-        "cannot find the system {}: no program {} on the search path",
-        quoted(&list(|system| system.name)),
-        quoted(&list(|system| system.program))
+        "cannot find the system {}: {} on the search path",
+        names.join(", "),
+        programs.join(", ")
     ))
 }
 
 fn how_to_install(needed: &[&System]) -> String {
-    let packages: Vec<&str> = needed.iter().flat_map(|system| system.debian_packages).copied().collect();
+    let packages: Vec<&str> =
+        needed.iter().flat_map(|system| system.requirement.debian_packages).copied().collect();
     format!("install it (on Debian or Ubuntu: sudo apt-get install {})", packages.join(" "))
-}
-
-fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -138,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_system_that_is_not_there_is_named_with_its_package() {
-        let system = System { name: "broker", program: "no-such-program", debian_packages: &["a", "b"] };
+        let system = System { name: "broker", requirement: Requirement::new("no-such-program", &["a", "b"]) };
         assert_eq!(absent(std::slice::from_ref(&system)).len(), 1);
         assert_eq!(
             cannot_find(&[&system]).to_string(),

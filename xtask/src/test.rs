@@ -41,13 +41,17 @@ pub(crate) fn run(build: &BuildDir, options: &TestOptions) -> Result<ExitCode, F
         tally.read(line);
         stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(not_written)
     });
-    clusters.down()?;
-    let summary = tally.finish(succeeded?);
+    // Nothing that goes wrong here keeps the summary from being the last line.
+    let taken_down = clusters.down();
+    for failure in succeeded.as_ref().err().into_iter().chain(taken_down.as_ref().err()) {
+        terminal::failure(failure);
+    }
+    let summary = tally.finish(succeeded.unwrap_or(false));
     for problem in &summary.problems {
         terminal::warning(problem);
     }
     writeln!(stdout, "{summary}").map_err(not_written)?;
-    Ok(if summary.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if summary.has_failed() || taken_down.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn not_written(error: io::Error) -> Failure {

@@ -5,7 +5,7 @@ mod status;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use iotorch_testbed::{ADDRESSES, Cluster, Component, Module, REQUIREMENTS, Testbed};
+use iotorch_testbed::{ADDRESSES, Cluster, Component, Module, REQUIREMENTS, Requirement, Testbed};
 
 use crate::cli::TestbedTask;
 use crate::command_line::CommandLine;
@@ -47,10 +47,9 @@ pub(crate) fn run(task: &TestbedTask) -> Result<(), Failure> {
 
 /// What has to be on this machine to bring clusters up.
 pub(crate) fn requirements() -> Vec<System> {
-    let system = |requirement: &iotorch_testbed::Requirement| System {
+    let system = |requirement: &Requirement| System {
         name: requirement.debian_packages.first().copied().unwrap_or(requirement.program),
-        program: requirement.program,
-        debian_packages: requirement.debian_packages,
+        requirement: *requirement,
     };
     REQUIREMENTS.iter().map(system).collect()
 }

@@ -1,8 +1,9 @@
 //! The clusters that tests run against, with the programs and the image they need.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use iotorch_testbed::{Kind, Module, Testbed};
+use iotorch_testbed::{ADDRESSES, Kind, Module, Testbed};
 
 use crate::build_dir::BuildDir;
 use crate::environment;
@@ -24,7 +25,7 @@ const HELMS: [(&str, Module, &str, &str); 2] =
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
     variables: Vec<(&'static str, OsString)>,
-    /// Whether the testbed was brought up for these tests, and is to go with them.
+    /// Whether the testbed was brought up for tests, and is to go with these.
     is_own: bool,
 }
 
@@ -35,28 +36,55 @@ impl Clusters {
         if !(crates.is_empty() || crates.iter().any(|name| CRATES.contains(&name.as_str()))) {
             return Ok(clusters);
         }
-        for (name, module, program, variable) in HELMS {
-            if required.has(name) && !environment::is_set(variable) {
-                clusters.variables.push((variable, module.build(&terminal::note)?.join(program).into()));
+        clusters.provide_helms(required).map_err(|failure| failure.or_help(HOW_TO_DO_WITHOUT))?;
+        if !required.has("kubernetes") || environment::is_set("IOTORCH_KUBECONFIG") {
+            return Ok(clusters);
+        }
+        match clusters.bring_up(build) {
+            Ok(()) => Ok(clusters),
+            Err(failure) => {
+                // What came first is what is told of last.
+                if let Err(failure) = clusters.down() {
+                    terminal::failure(&failure);
+                }
+                Err(failure.or_help(HOW_TO_DO_WITHOUT))
             }
         }
-        if required.has("kubernetes") && !environment::is_set("IOTORCH_KUBECONFIG") {
-            clusters.bring_up(build).map_err(|failure| failure.with_help(HOW_TO_DO_WITHOUT))?;
+    }
+
+    fn provide_helms(&mut self, required: &Required) -> Result<(), Failure> {
+        for (name, module, program, variable) in HELMS {
+            if required.has(name) {
+                self.tell(variable, || Ok(module.build(&terminal::note)?.join(program)))?;
+            }
         }
-        Ok(clusters)
+        Ok(())
     }
 
     fn bring_up(&mut self, build: &BuildDir) -> Result<(), Failure> {
         systems::require(&testbed::requirements())?;
         let image = image::make(build, Machine::of_this())?;
-        self.is_own = Testbed::open().is_err();
-        let testbed = Testbed::up(Kind::K8s, &terminal::note)?;
+        let testbed = Testbed::up_for_tests(Kind::K8s, None, &terminal::note)?;
+        self.is_own = testbed.is_for_tests();
         image::load(&testbed, &image)?;
         self.variables.push(("IOTORCH_KUBECONFIG", testbed.kubeconfig().into()));
         self.variables.push(("IOTORCH_KUBECTL", testbed.kubectl().into()));
         self.variables.push(("IOTORCH_LITE_IMAGE", image::NAME.into()));
-        if self.is_own {
-            self.variables.push(("IOTORCH_TESTBED_IS_OURS", "1".into()));
+        // The testbed has both.
+        self.tell("IOTORCH_HELM3", || Ok(testbed.helm3()))?;
+        self.tell("IOTORCH_HELM4", || Ok(testbed.helm4()))?;
+        self.variables.push(("NO_PROXY", environment::no_proxy_with(ADDRESSES)));
+        Ok(())
+    }
+
+    /// Tells tests of a program, unless they are told already.
+    fn tell(
+        &mut self,
+        variable: &'static str,
+        program: impl FnOnce() -> Result<PathBuf, Failure>,
+    ) -> Result<(), Failure> {
+        if !environment::is_set(variable) && self.variables.iter().all(|(known, _)| *known != variable) {
+            self.variables.push((variable, program()?.into()));
         }
         Ok(())
     }
@@ -66,8 +94,9 @@ impl Clusters {
         self.variables.iter().map(|(name, value)| (*name, value))
     }
 
-    /// Takes down what [`Clusters::provide`] has brought up.
+    /// Takes down what [`Clusters::provide`] has brought up, unless somebody has asked for it since.
     pub(super) fn down(self) -> Result<(), Failure> {
-        if self.is_own { Ok(Testbed::down(&terminal::note)?) } else { Ok(()) }
+        let is_somebodys = || Testbed::open().is_ok_and(|testbed| !testbed.is_for_tests());
+        if self.is_own && !is_somebodys() { Ok(Testbed::down(&terminal::note)?) } else { Ok(()) }
     }
 }

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use iotorch_testbed::{Cluster, Component, Testbed};
 
 pub(super) fn of(testbed: &Testbed) -> String {
-    let mut text = format!("testbed {}, kubeconfig {}\n", testbed.kind(), testbed.kubeconfig().display());
+    let whole = if testbed.is_complete() { "" } else { " (did not come up as a whole)" };
+    let mut text =
+        format!("testbed {}{whole}, kubeconfig {}\n", testbed.kind(), testbed.kubeconfig().display());
     for cluster in testbed.clusters() {
         text.push_str(&of_cluster(cluster));
     }

@@ -1,8 +1,10 @@
 //! The clusters themselves, brought up for real.
 //!
-//! A testbed that is up already is used, and left up, unless `IOTORCH_TESTBED_IS_OURS` says that it is there for tests only;
-//! otherwise one is brought up, and taken down at the end. The tests run one after another, as some stop what others need.
+//! A testbed that somebody has brought up is used, and left up; otherwise tests have their own, which is taken down at the
+//! end. The tests run one after another, as some stop what others need.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod stage;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,12 +13,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use iotorch_testbed::{Cluster, Component, Image, Kind, Link, Testbed};
+use iotorch_testbed::{Component, Image, Kind, Link, Testbed};
 use libtest_mimic::{Arguments, Trial};
+use stage::{Namespace, cloud, cut, edge, kill, tell, testbed};
 
 const BUSYBOX: &str = "iotorch.test/busybox:1";
 
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
 
-    let is_somebody_elses = Testbed::open().is_ok() && !is_ours();
+    let is_somebody_elses = Testbed::open().is_ok_and(|testbed| !testbed.is_for_tests());
     // They take minutes, and root: somebody has to ask for them.
     let absent = (!is_required("kubernetes")).then_some("not asked for by IOTORCH_REQUIRE=kubernetes");
     let trial = |name: &str, reason: Option<&'static str>, test: fn()| {
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         without("simulated_nodes_run_pods", simulated),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if !is_somebody_elses && Testbed::open().is_ok() {
+    if absent.is_none() && Testbed::open().is_ok_and(|testbed| testbed.is_for_tests()) {
         Testbed::down(&tell).unwrap();
     }
     conclusion.exit_code()
@@ -66,90 +68,6 @@ fn main() -> ExitCode {
 fn is_required(system: &str) -> bool {
     let required = env::var("IOTORCH_REQUIRE").unwrap_or_default();
     required.split(',').any(|word| ["all", system].contains(&word.trim()))
-}
-
-/// Whether a testbed that is up was brought up for tests, which may take it down.
-#[allow(clippy::disallowed_methods, reason = "a test is told by the environment what it may take down")]
-fn is_ours() -> bool {
-    env::var_os("IOTORCH_TESTBED_IS_OURS").is_some_and(|value| !value.is_empty())
-}
-
-#[allow(clippy::print_stderr, reason = "a test that takes minutes tells what it is at")]
-fn tell(line: &str) {
-    eprintln!("{line}");
-}
-
-/// The testbed that all tests but the last share.
-fn testbed() -> &'static Testbed {
-    static TESTBED: OnceLock<Testbed> = OnceLock::new();
-    TESTBED.get_or_init(|| Testbed::up(Kind::K8s, &tell).unwrap())
-}
-
-fn edge() -> &'static Cluster {
-    testbed().cluster("edge-1").unwrap()
-}
-
-fn cloud() -> &'static Cluster {
-    testbed().cluster("cloud-1").unwrap()
-}
-
-/// A namespace of a test's own, which goes with everything in it when the test ends.
-struct Namespace<'a> {
-    cluster: &'a Cluster,
-    name: &'static str,
-}
-
-impl<'a> Namespace<'a> {
-    fn new(cluster: &'a Cluster, name: &'static str) -> Self {
-        // An earlier run may have been killed.
-        cluster.kubectl(["delete", "namespace", name, "--ignore-not-found"]).unwrap();
-        cluster.kubectl(["create", "namespace", name]).unwrap();
-        cluster
-            .kubectl(["wait", "--namespace", name, "--for=create", "serviceaccount/default", "--timeout=1m"])
-            .unwrap();
-        Self { cluster, name }
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Result<String, iotorch_testbed::Error> {
-        self.cluster.kubectl([&["--namespace", self.name], arguments].concat())
-    }
-
-    /// Starts a pod, and waits until it is ready.
-    fn run(&self, pod: &str, image: &str, command: &[&str]) {
-        let image = format!("--image={image}");
-        let mut arguments = vec!["run", pod, &image, "--image-pull-policy=Never", "--restart=Never"];
-        if !command.is_empty() {
-            arguments.extend(["--command", "--"]);
-            arguments.extend(command);
-        }
-        self.kubectl(&arguments).unwrap();
-        self.ready(pod);
-    }
-
-    fn ready(&self, pod: &str) {
-        self.kubectl(&["wait", "--for=condition=Ready", &format!("pod/{pod}"), "--timeout=1m"]).unwrap();
-    }
-
-    /// Runs a script in a pod.
-    fn exec(&self, pod: &str, script: &str) -> Result<String, iotorch_testbed::Error> {
-        self.kubectl(&["exec", pod, "--", "sh", "-c", script])
-    }
-
-    fn get(&self, object: &str, path: &str) -> String {
-        self.kubectl(&["get", object, &format!("--output=jsonpath={{{path}}}")]).unwrap()
-    }
-}
-
-impl Drop for Namespace<'_> {
-    fn drop(&mut self) {
-        // Programs in these pods do not listen to a request to end, so they are not given long.
-        let deleted = self
-            .kubectl(&["delete", "pods", "--all", "--now"])
-            .and_then(|_| self.cluster.kubectl(["delete", "namespace", self.name]));
-        if !std::thread::panicking() {
-            deleted.unwrap();
-        }
-    }
 }
 
 fn built_image() {
@@ -187,9 +105,12 @@ fn names() {
     let address = space.get("service/named", ".spec.clusterIP");
     let resolved = |name: &str| space.exec("shell", &format!("nslookup {name}"));
     // The name server needs a moment for a new service.
-    until(|| resolved("named.names.svc.cluster.local").is_ok_and(|answer| answer.contains(&address)));
+    until(|| {
+        resolved(&format!("named.{}.svc.cluster.local", space.name))
+            .is_ok_and(|answer| answer.contains(&address))
+    });
     assert!(resolved("cloud-1.iotorch.test").unwrap().contains("198.19.0.2"));
-    assert!(resolved("missing.names.svc.cluster.local").is_err());
+    assert!(resolved(&format!("missing.{}.svc.cluster.local", space.name)).is_err());
 }
 
 /// A server of the other cluster, at a node port; it gives the port.
@@ -210,16 +131,16 @@ fn node_port() {
     // The proxy needs a moment for a new service.
     until(|| client.exec("client", &fetch).is_ok_and(|text| text == "hello\n"));
 
-    cloud().cut(Link::Direct).unwrap();
+    let cut = cut(cloud(), Link::Direct);
     assert!(client.exec("client", &fetch).is_err());
     // Only this link is cut.
     assert!(cloud().nodes().is_ok());
-    cloud().mend(Link::Direct).unwrap();
+    drop(cut);
     assert_eq!(client.exec("client", &fetch).unwrap(), "hello\n");
 
     // In its own cluster by the service, also by the pod itself; its short name would be the pod's.
-    let fetch = "timeout 5 wget -q -O - http://server.node-port/";
-    until(|| server.exec("server", fetch).is_ok_and(|text| text == "hello\n"));
+    let fetch = format!("timeout 5 wget -q -O - http://server.{}/", server.name);
+    until(|| server.exec("server", &fetch).is_ok_and(|text| text == "hello\n"));
 }
 
 /// What a server answers to this machine, within a second.
@@ -237,11 +158,11 @@ fn uplink() {
     let address = SocketAddr::from((cloud().addresses().node(), serve(&server)));
     let fetch = || http_get(&address);
     until(|| fetch().is_ok_and(|answer| answer.ends_with("hello\n")));
-    cloud().cut(Link::Uplink).unwrap();
+    let cut = cut(cloud(), Link::Uplink);
     // Twice, which is as good as once.
     cloud().cut(Link::Uplink).unwrap();
     let error = fetch().unwrap_err();
-    cloud().mend(Link::Uplink).unwrap();
+    drop(cut);
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert!(fetch().unwrap().ends_with("hello\n"));
 }
@@ -276,8 +197,8 @@ impl Neighbours<'_> {
                 .is_ok_and(|text| text == "hello\n")
         };
         let resolve = || {
-            let name = "timeout 2 nslookup server.policies-own.svc.cluster.local";
-            self.own.exec("client", name).is_ok_and(|text| text.contains(&self.service))
+            let script = format!("timeout 2 nslookup server.{}.svc.cluster.local", self.own.name);
+            self.own.exec("client", &script).is_ok_and(|text| text.contains(&self.service))
         };
         let ways: [(&str, &(dyn Fn() -> bool + Sync)); 9] = [
             ("own to own", &|| fetch(&self.own, "client", &own)),
@@ -312,7 +233,7 @@ impl Neighbours<'_> {
 
     /// Puts a policy for all pods of the first namespace.
     fn policy(&self, name: &str, kinds: &str, rules: &str) {
-        let (space, api) = (self.own.name, "networking.k8s.io/v1");
+        let (space, api) = (&self.own.name, "networking.k8s.io/v1");
         edge()
             .apply(&format!(
                 "apiVersion: {api}\nkind: NetworkPolicy\nmetadata: {{ name: {name}, namespace: {space} }}\n\
@@ -364,9 +285,9 @@ fn network_policies() {
     neighbours.pass_only(&expected);
 
     // What holds while the component is away also holds when it is back.
-    edge().kill(Component::Policies).unwrap();
+    let killed = kill(edge(), Component::Policies);
     assert_eq!(neighbours.passing(), expected);
-    edge().start(Component::Policies).unwrap();
+    drop(killed);
     neighbours.policy("elsewhere", "Ingress", "ingress: [{ ports: [{ port: 8080, endPort: 8081 }] }]");
     neighbours.pass_only(&[
         "own to own",
@@ -385,10 +306,11 @@ fn first_instant() {
     serve(&server);
     let closed = Namespace::new(edge(), "first-closed");
     edge()
-        .apply(
-            "{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: { name: deny, namespace: first-closed }, \
-             spec: { podSelector: {}, policyTypes: [Egress] } }",
-        )
+        .apply(&format!(
+            "{{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{ name: deny, namespace: {} }}, \
+             spec: {{ podSelector: {{}}, policyTypes: [Egress] }} }}",
+            closed.name
+        ))
         .unwrap();
     let fetch = format!("wget -q -O - http://{}:8080/ && echo reached", address(&server));
     // From before it is ready, and for longer than the cluster needs to tell its address.
@@ -407,19 +329,17 @@ fn first_instant() {
 
 fn claims() {
     let space = Namespace::new(edge(), "claims");
-    edge()
-        .apply(
-            r#"
+    let documents = r#"
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: { name: data, namespace: claims }
+metadata: { name: data, namespace: NAMESPACE }
 spec:
   accessModes: [ReadWriteOnce]
   resources: { requests: { storage: 5Mi } }
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: writer, namespace: claims }
+metadata: { name: writer, namespace: NAMESPACE }
 spec:
   securityContext: { runAsUser: 999, runAsGroup: 999, fsGroup: 999 }
   containers:
@@ -429,9 +349,8 @@ spec:
       args: [sh, -c, "echo kept > /data/file; exec sleep 600"]
       volumeMounts: [{ name: data, mountPath: /data }]
   volumes: [{ name: data, persistentVolumeClaim: { claimName: data } }]
-"#,
-        )
-        .unwrap();
+"#;
+    edge().apply(&documents.replace("NAMESPACE", &space.name)).unwrap();
     let started = Instant::now();
     space.kubectl(&["wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=1m"]).unwrap();
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
@@ -484,7 +403,7 @@ spec:
                 .env("KUBECONFIG", testbed().kubeconfig())
                 .env("HELM_CACHE_HOME", folder.path())
                 .env("HELM_CONFIG_HOME", folder.path())
-                .args(["--kube-context", "cloud-1", "--namespace", space.name])
+                .args(["--kube-context", "cloud-1", "--namespace", &space.name])
                 .args(arguments)
                 .output()
                 .unwrap();
@@ -505,12 +424,12 @@ fn killed() {
     let identity = || space.get("pod/pod", ".status.containerStatuses[0].containerID");
     let before = identity();
     for component in cluster.components() {
-        cluster.kill(*component).unwrap();
+        let killed = kill(cluster, *component);
         assert!(cluster.process(*component).is_none(), "{component}");
         if *component == Component::ApiServer {
             assert!(cluster.nodes().is_err());
         }
-        cluster.start(*component).unwrap();
+        drop(killed);
         cluster.wait_until_ready().unwrap();
     }
     // They still work together.
@@ -532,9 +451,9 @@ fn processes() -> BTreeMap<String, i32> {
 
 fn up_again() {
     let before = processes();
-    let testbed = Testbed::up(Kind::K8s, &tell).unwrap();
+    let testbed = Testbed::up_for_tests(Kind::K8s, None, &tell).unwrap();
     assert_eq!(processes(), before);
-    let error = Testbed::up(Kind::Sim, &tell).unwrap_err();
+    let error = Testbed::up_for_tests(Kind::Sim, None, &tell).unwrap_err();
     assert_eq!(error.to_string(), "cannot bring up the testbed \"sim\": \"k8s\" is up");
     assert_eq!(testbed.kubeconfig(), Testbed::open().unwrap().kubeconfig());
 }
@@ -547,7 +466,7 @@ fn up_after_crash() {
             cluster.kill(*component).unwrap();
         }
     }
-    let testbed = Testbed::up(Kind::K8s, &tell).unwrap();
+    let testbed = Testbed::up_for_tests(Kind::K8s, None, &tell).unwrap();
     for cluster in testbed.clusters() {
         assert!(cluster.nodes().unwrap().iter().all(|node| node.is_ready));
     }
@@ -569,7 +488,7 @@ fn simulated() {
     if Testbed::open().is_ok() {
         Testbed::down(&tell).unwrap();
     }
-    let testbed = Testbed::up_with(Kind::Sim, Some(20), &tell).unwrap();
+    let testbed = Testbed::up_for_tests(Kind::Sim, Some(20), &tell).unwrap();
     let cluster = testbed.cluster("sim").unwrap();
     assert_eq!(cluster.nodes().unwrap().len(), 20);
     cluster.kubectl(["create", "deployment", "crowd", "--image=any.test/image:1", "--replicas=200"]).unwrap();
