@@ -72,7 +72,7 @@ mod yaml;
 pub use binary::{ClusterAccess, HelmBinary, HelmBinaryConfig, Turns};
 pub use engine::HelmEngine;
 pub use error::{Error, ErrorKind, Result};
-pub use manifest::{Manifests, ObjectRef};
+pub use manifest::{Manifests, ObjectRef, RESOURCE_POLICY, keeps};
 pub use name::{Namespace, ReleaseName};
 pub use request::{Call, Install, Release, Render, Rollback, Uninstall, Upgrade};
 pub use revision::{ChartVersion, ReleaseState, ReleaseStatus, Revision, Uninstalled};

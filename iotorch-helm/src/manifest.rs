@@ -2,12 +2,29 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{
     error::{Error, ErrorKind, Result},
     yaml,
 };
+
+/// The annotation that says whether an object stays when its release is uninstalled ([`keeps`]).
+pub const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
+
+/// Whether an object with this [`RESOURCE_POLICY`] stays, as Helm compares it
+/// (<https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource>).
+///
+/// # Examples
+/// ```
+/// assert!(iotorch_helm::keeps("keep"));
+/// assert!(!iotorch_helm::keeps("delete"));
+/// ```
+#[must_use]
+pub fn keeps(policy: &str) -> bool {
+    policy.trim().eq_ignore_ascii_case("keep")
+}
 
 /// Rendered manifests: a stream of YAML documents as Helm writes it.
 ///
@@ -41,6 +58,8 @@ pub struct ObjectRef {
     pub name: String,
     /// Whether it is a hook: made for a moment of an operation and no part of the release.
     pub is_hook: bool,
+    /// Whether it stays when the release is uninstalled, as its chart wants it ([`keeps`]).
+    pub is_kept: bool,
 }
 
 impl fmt::Display for ObjectRef {
@@ -62,20 +81,35 @@ impl Manifests {
         &self.0
     }
 
+    /// The documents of the stream that are not empty. Of two equal keys the last one counts, as it does for Helm.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidChart`] when it is no YAML.
+    pub fn documents(&self) -> Result<Vec<Value>> {
+        self.read()
+    }
+
     /// The objects in the order of the documents, those of lists one by one.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidChart`] when it is no YAML, or something in it has no kind or name.
     pub fn objects(&self) -> Result<Vec<ObjectRef>> {
-        let cannot = || Error::new(ErrorKind::InvalidChart, "cannot read the manifests of the chart");
-        let documents: Vec<Option<Object>> =
-            yaml::documents(&self.0).map_err(|why| cannot().with_source(why))?;
         let mut objects = Vec::new();
-        for object in documents.into_iter().flatten() {
-            object.collect(&mut objects).map_err(|why| cannot().with_source(why))?;
+        for object in self.read::<Object>()? {
+            object.collect(&mut objects).map_err(|why| unreadable().with_source(why))?;
         }
         Ok(objects)
     }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let documents: Vec<Option<T>> =
+            yaml::documents(&self.0).map_err(|why| unreadable().with_source(why))?;
+        Ok(documents.into_iter().flatten().collect())
+    }
+}
+
+fn unreadable() -> Error {
+    Error::new(ErrorKind::InvalidChart, "cannot read the manifests of the chart")
 }
 
 impl fmt::Debug for Manifests {
@@ -109,6 +143,8 @@ struct Metadata {
 struct Annotations {
     #[serde(rename = "helm.sh/hook", default)]
     hook: Option<String>,
+    #[serde(rename = "helm.sh/resource-policy", default)]
+    resource_policy: Option<String>,
 }
 
 impl Object {
@@ -120,10 +156,13 @@ impl Object {
         if self.kind.is_empty() || metadata.name.is_empty() {
             return Err(format!("an object of kind {:?} has no name", self.kind));
         }
-        let is_hook = metadata.annotations.and_then(|annotations| annotations.hook).is_some();
+        let annotations = metadata.annotations.as_ref();
+        let is_hook = annotations.is_some_and(|annotations| annotations.hook.is_some());
+        let is_kept =
+            annotations.and_then(|annotations| annotations.resource_policy.as_deref()).is_some_and(keeps);
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty());
         let (api_version, kind, name) = (self.api_version, self.kind, metadata.name);
-        objects.push(ObjectRef { api_version, kind, namespace, name, is_hook });
+        objects.push(ObjectRef { api_version, kind, namespace, name, is_hook, is_kept });
         Ok(())
     }
 }
@@ -137,22 +176,25 @@ mod tests {
         let manifests = Manifests::new(
             "---\n# only a comment\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, namespace: b}\n---\n\
              apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: c}}\n---\n\
-             apiVersion: batch/v1\nkind: Job\nmetadata: {name: d, annotations: {helm.sh/hook: pre-install}}\nspec: {x: 0777}\n",
+             apiVersion: batch/v1\nkind: Job\nmetadata: {name: d, annotations: {helm.sh/hook: pre-install}}\nspec: {x: 0777}\n---\n\
+             apiVersion: v1\nkind: Secret\nmetadata: {name: e, annotations: {helm.sh/resource-policy: keep}}\n",
         );
         let shown: Vec<_> = manifests
             .objects()
             .unwrap()
             .into_iter()
             .map(|object| {
-                format!("{} {object} {:?} {}", object.api_version, object.namespace, object.is_hook)
+                let marks = (object.is_hook, object.is_kept);
+                format!("{} {object} {:?} {marks:?}", object.api_version, object.namespace)
             })
             .collect();
         assert_eq!(
             shown,
             [
-                "apps/v1 Deployment \"a\" Some(\"b\") false",
-                "v1 Secret \"c\" None false",
-                "batch/v1 Job \"d\" None true"
+                "apps/v1 Deployment \"a\" Some(\"b\") (false, false)",
+                "v1 Secret \"c\" None (false, false)",
+                "batch/v1 Job \"d\" None (true, false)",
+                "v1 Secret \"e\" None (false, true)",
             ]
         );
         assert_eq!(Manifests::new("").objects().unwrap(), []);

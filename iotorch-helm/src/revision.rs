@@ -32,7 +32,7 @@ pub enum ReleaseStatus {
 }
 
 impl ReleaseStatus {
-    /// Whether an operation is at work, or was broken off. Helm refuses to upgrade and to roll back such a release.
+    /// Whether an operation is at work, or was broken off. Helm refuses to upgrade such a release.
     #[must_use]
     pub const fn is_pending(self) -> bool {
         matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)

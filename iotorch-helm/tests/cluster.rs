@@ -13,34 +13,16 @@ use iotorch_helm::{
     storage::{SECRET_TYPE, StoredRelease, Written},
 };
 use jiff::Timestamp;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
-    for (name, helm) in helms() {
-        let missing = match (&helm, cluster()) {
-            (None, _) => Some(name),
-            (_, None) => Some("kubernetes"),
-            _ => None,
-        };
-        let is_ignored = missing.is_some_and(|missing| !is_required(missing));
+    for helm in helms() {
         let mut trial = |test: &str, body: fn(Stage)| {
-            let helm = helm.clone();
-            let trial = Trial::test(test, move || {
-                match (helm, cluster()) {
-                    (Some(helm), Some(cluster)) => run(async { body_of(helm, cluster, body).await }),
-                    _ => return Err(format!("{} is absent", missing.unwrap_or_default()).into()),
-                }
-                Ok(())
-            });
-            let kind = if is_ignored {
-                format!("{} is absent", missing.unwrap_or_default())
-            } else {
-                name.to_owned()
-            };
-            trials.push(trial.with_kind(kind).with_ignored_flag(is_ignored));
+            let on_stage = move |helm, cluster| run(async move { body_of(helm, cluster, body).await });
+            trials.push(common::trial(test, &helm, on_stage));
         };
         trial("a_release_lives_from_its_installation_to_its_removal", |stage| block(lifecycle(stage)));
         trial("errors_of_a_cluster_are_told_apart", |stage| block(errors(stage)));

@@ -31,23 +31,9 @@ fn main() -> ExitCode {
         run(held());
         Ok(())
     })];
-    for (name, helm) in helms() {
-        let missing = match (&helm, cluster()) {
-            (None, _) => Some(name),
-            (_, None) => Some("kubernetes"),
-            _ => None,
-        };
-        let is_ignored = missing.is_some_and(|missing| !is_required(missing));
-        let kind =
-            if is_ignored { format!("{} is absent", missing.unwrap_or_default()) } else { name.to_owned() };
-        let trial = Trial::test("a_hook_goes_on_when_the_process_that_installs_is_killed", move || {
-            match (helm, cluster()) {
-                (Some(helm), Some(cluster)) => run(hooked(helm, cluster)),
-                _ => return Err(format!("{} is absent", missing.unwrap_or_default()).into()),
-            }
-            Ok(())
-        });
-        trials.push(trial.with_kind(kind).with_ignored_flag(is_ignored));
+    for helm in helms() {
+        let test = "a_hook_goes_on_when_the_process_that_installs_is_killed";
+        trials.push(common::trial(test, &helm, |helm, cluster| run(hooked(helm, cluster))));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

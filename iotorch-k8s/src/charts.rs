@@ -63,13 +63,12 @@ impl HelmCharts {
             Role::Gateway | Role::Function => ("iotorch-gateway", GATEWAY),
         };
         let what = || format!("cannot lay out the chart \"{name}\"");
-        let folder = self.folder.join("own").join(name);
-        let laid_out = folder.clone();
-        let lay_out = tokio::task::spawn_blocking(move || lay_out(&laid_out, files)).await;
+        let own = self.folder.join("own");
+        let lay_out = tokio::task::spawn_blocking(move || lay_out(&own, name, files)).await;
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Unexpected, what()).with_source(error)
         };
-        lay_out.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
+        let folder = lay_out.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
         let any = "".parse().map_err(|error| of_helm(what(), error))?;
         self.charts
             .resolve(&ChartSource::directory(folder), &any)
@@ -137,16 +136,28 @@ const OWN: [[File; 9]; 2] = chart!(
 const GATEWAY: &[File] = &OWN[0];
 const SERVER: &[File] = &OWN[1];
 
-/// Writes the files of a chart that are not there as they are here.
-fn lay_out(folder: &Path, files: &[File]) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder.join("templates"))?;
-    for (name, content) in files {
-        let path = folder.join(name);
-        if std::fs::read_to_string(&path).ok().as_deref() != Some(*content) {
-            std::fs::write(path, content)?;
-        }
+/// Gives the folder in `own` with exactly these files of a chart. It is named by them and appears whole, however many lay it out at once.
+fn lay_out(own: &Path, name: &str, files: &[File]) -> std::io::Result<PathBuf> {
+    let all: Vec<u8> = files
+        .iter()
+        .flat_map(|(file, content)| [*file, "\0", *content, "\0"].concat().into_bytes())
+        .collect();
+    let digest = Digest::of(&all);
+    let folder = own.join(format!("{name}-{}", digest.as_str().trim_start_matches("sha256:")));
+    if folder.is_dir() {
+        return Ok(folder);
     }
-    Ok(())
+    std::fs::create_dir_all(own)?;
+    let coming = tempfile::tempdir_in(own)?;
+    std::fs::create_dir(coming.path().join("templates"))?;
+    for (file, content) in files {
+        std::fs::write(coming.path().join(file), content)?;
+    }
+    match std::fs::rename(coming.path(), &folder) {
+        Err(error) if !folder.is_dir() => Err(error),
+        // Whoever was quicker has laid out the same.
+        _ => Ok(folder),
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +172,22 @@ mod tests {
         let mut values = object(json!({ "a": { "b": 1, "c": [1, 2] }, "d": 1 }));
         merge(&mut values, object(json!({ "a": { "c": [3] }, "d": { "e": 1 } })));
         assert_eq!(Value::Object(values), json!({ "a": { "b": 1, "c": [3] }, "d": { "e": 1 } }));
+    }
+
+    #[test]
+    fn a_chart_is_laid_out_whole_by_many_at_once() {
+        let own = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let folder = lay_out(own.path(), "iotorch-gateway", GATEWAY).unwrap();
+                    for (file, content) in GATEWAY {
+                        assert_eq!(std::fs::read_to_string(folder.join(file)).unwrap(), *content);
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(own.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! One cluster, connected when it is first used.
 
-use std::{fmt, sync::OnceLock, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use iotorch_core::{Error, ErrorKind, Result, model::InfrastructureName};
@@ -10,7 +13,7 @@ use kube::{
     client::ClientBuilder,
     config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tower::timeout::TimeoutLayer;
 
 use crate::{config::KubernetesConfig, error::kind_of};
@@ -27,38 +30,61 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 pub(crate) struct Cluster {
     pub(crate) name: InfrastructureName,
     pub(crate) config: KubernetesConfig,
-    client: OnceCell<Client>,
-    /// When the token of the kubeconfig ends, if that is known.
-    expiry: OnceLock<Timestamp>,
+    /// The client of somebody else who has connected to it.
+    given: Option<Client>,
+    connected: Mutex<Option<Connected>>,
+}
+
+/// A client by a kubeconfig as it was when it was read.
+struct Connected {
+    client: Client,
+    /// When the file was written.
+    written: Option<SystemTime>,
+    /// When the token in it ends, if that is known.
+    expiry: Option<Timestamp>,
 }
 
 impl Cluster {
     pub(crate) const fn new(name: InfrastructureName, config: KubernetesConfig) -> Self {
-        Self { name, config, client: OnceCell::const_new(), expiry: OnceLock::new() }
+        Self { name, config, given: None, connected: Mutex::const_new(None) }
     }
 
     /// A cluster that somebody else has connected to.
     pub(crate) fn connected(name: InfrastructureName, config: KubernetesConfig, client: Client) -> Self {
-        Self { name, config, client: OnceCell::new_with(Some(client)), expiry: OnceLock::new() }
+        Self { given: Some(client), ..Self::new(name, config) }
     }
 
-    /// The client. Files are read at its first use only, so that making a handle needs no I/O.
-    pub(crate) async fn client(&self) -> Result<&Client> {
-        self.client.get_or_try_init(|| self.connect()).await
+    /// The client. The kubeconfig is read when it is first used, so that making a handle needs no I/O, and when it was written anew,
+    /// as it is with another token or certificate.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        if let Some(client) = &self.given {
+            return Ok(client.clone());
+        }
+        let written = self.written();
+        let mut connected = self.connected.lock().await;
+        if let Some(connected) = connected.as_ref().filter(|connected| connected.written == written) {
+            return Ok(connected.client.clone());
+        }
+        let (client, expiry) = self.connect().await?;
+        *connected = Some(Connected { client: client.clone(), written, expiry });
+        Ok(client)
+    }
+
+    fn written(&self) -> Option<SystemTime> {
+        let metadata = std::fs::metadata(self.config.kubeconfig.as_ref()?);
+        metadata.and_then(|metadata| metadata.modified()).ok()
     }
 
     /// Why the API server does not accept our credentials, where they tell it themselves.
-    pub(crate) fn expired(&self) -> Option<String> {
-        let expiry = self.expiry.get().filter(|expiry| **expiry <= Timestamp::now())?;
-        Some(format!("the token of the kubeconfig's user expired at {expiry}"))
+    pub(crate) async fn expired(&self) -> Option<String> {
+        let expiry = self.connected.lock().await.as_ref()?.expiry?;
+        let has_ended = expiry <= Timestamp::now();
+        has_ended.then(|| format!("the token of the kubeconfig's user expired at {expiry}"))
     }
 
-    async fn connect(&self) -> Result<Client> {
+    async fn connect(&self) -> Result<(Client, Option<Timestamp>)> {
         let mut config = self.client_config().await?;
-        if let Some(expiry) = expiry(&config.auth_info) {
-            // A second connection has the same one.
-            let _ = self.expiry.set(expiry);
-        }
+        let expiry = expiry(&config.auth_info);
         config.connect_timeout =
             Some(self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.duration()));
         // Only core tries again.
@@ -70,7 +96,7 @@ impl Cluster {
         }
         let client = ClientBuilder::try_from(config)
             .map_err(|error| self.failed(kind_of(&error), error.to_string()))?;
-        Ok(client.with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT)).build())
+        Ok((client.with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT)).build(), expiry))
     }
 
     async fn client_config(&self) -> Result<Config> {
@@ -145,6 +171,28 @@ impl fmt::Debug for Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_was_written_anew_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let write = |namespace: &str, age: u64| {
+            let context = serde_json::json!({ "cluster": "a", "user": "a", "namespace": namespace });
+            let kubeconfig = serde_json::json!({ "current-context": "a", "contexts": [{ "name": "a", "context": context }],
+                "clusters": [{ "name": "a", "cluster": { "server": "http://192.0.2.1" } }], "users": [{ "name": "a", "user": {} }] });
+            std::fs::write(&path, kubeconfig.to_string()).unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        let config = KubernetesConfig { kubeconfig: Some(path.clone()), ..KubernetesConfig::default() };
+        let cluster = Cluster::new("edge-1".parse().unwrap(), config);
+        for (namespace, age) in [("a", 60), ("b", 30)] {
+            write(namespace, age);
+            for _ in 0..2 {
+                assert_eq!(cluster.client().await.unwrap().default_namespace(), namespace);
+            }
+        }
+    }
 
     #[test]
     fn a_token_tells_when_it_ends_if_it_is_one_that_does() {

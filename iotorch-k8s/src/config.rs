@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 /// The `settings` of an infrastructure whose driver is `kubernetes`.
 ///
-/// Without any, the cluster is that of the current context of the kubeconfig that `kubectl` would use. A proxy is set in the
-/// kubeconfig (`proxy-url`).
+/// Without any, the cluster is that of the current context of the kubeconfig that the driver was given; for the command that is the
+/// first that `KUBECONFIG` names, or else `~/.kube/config`. A proxy is set in the kubeconfig (`proxy-url`), or else by `HTTPS_PROXY` and
+/// `NO_PROXY`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct KubernetesConfig {
-    /// The kubeconfig; without it the files that `KUBECONFIG` names, else `~/.kube/config`.
+    /// The kubeconfig; without it that of the driver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<PathBuf>,
     /// The context in it; without it the current one.

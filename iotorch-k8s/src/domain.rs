@@ -1,6 +1,9 @@
 //! A cluster as a management domain.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use iotorch_core::{
@@ -9,7 +12,7 @@ use iotorch_core::{
     resource::{Change, KindName, Outputs, Ownership, ResourceId, Role, SpaceSpec, Spec, Work, WorkloadSpec},
 };
 use iotorch_helm::{HelmEngine, storage::StoredRelease};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -36,6 +39,8 @@ pub(crate) struct KubernetesDomain {
     engines: Arc<dyn Engines>,
     engine: OnceCell<Arc<dyn HelmEngine>>,
     views: Views,
+    /// What charts keep of what is being removed, until that is told.
+    kept: Mutex<BTreeMap<ResourceId, BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for KubernetesDomain {
@@ -46,7 +51,14 @@ impl std::fmt::Debug for KubernetesDomain {
 
 impl KubernetesDomain {
     pub(crate) fn new(cluster: Arc<Cluster>, charts: HelmCharts, engines: Arc<dyn Engines>) -> Self {
-        Self { cluster, charts, engines, engine: OnceCell::new(), views: Views::default() }
+        Self {
+            cluster,
+            charts,
+            engines,
+            engine: OnceCell::new(),
+            views: Views::default(),
+            kept: Mutex::default(),
+        }
     }
 
     pub(crate) const fn charts(&self) -> &HelmCharts {
@@ -69,6 +81,15 @@ impl KubernetesDomain {
         self.engine.get_or_try_init(|| self.engines.open(&self.cluster.name, &self.cluster.config)).await
     }
 
+    /// Notes what stays behind of what is being removed, which takes several calls.
+    pub(crate) fn keep(&self, of: &ResourceId, objects: impl Iterator<Item = String>) {
+        self.locked_kept().entry(of.clone()).or_default().extend(objects);
+    }
+
+    fn locked_kept(&self) -> MutexGuard<'_, BTreeMap<ResourceId, BTreeSet<String>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The first thing that was changed in the objects of a release since it was made.
     pub(crate) async fn drift(&self, client: &Client, stored: &StoredRelease) -> Result<Option<String>> {
         let view = self.views.open(client, stored.release().namespace.as_str());
@@ -88,22 +109,36 @@ impl KubernetesDomain {
 
     /// Uninstalls the releases of which something would stay behind when the namespace of `space` goes.
     async fn clear_outside(&self, cx: &Context, space: &ResourceId, namespace: &str) -> Result<()> {
-        let client = self.cluster.client().await?;
+        let client = &self.cluster.client().await?;
         let (records, releases) = contents(client, namespace).await?;
         for found in records {
             let id = mark::resource(cx, &found.metadata).filter(|id| id.host().as_ref() == Some(space));
-            let stored = found.release().and_then(|name| releases.get(name));
-            if let (Some(id), Some(stored)) = (id, stored)
-                && outside::has_some(stored)?
-            {
+            let stored = found.release().and_then(|name| Some((name, releases.get(name)?)));
+            let (Some(id), Some((name, stored))) = (id, stored) else { continue };
+            let stored = releases::open(name, stored)?;
+            if outside::has_some(&stored)? {
+                let here = self.here(cx, client, &id, namespace)?;
+                let kept = outside::objects(&stored)?.into_iter().filter(|object| object.is_kept);
+                self.keep(space, kept.map(|object| here.told(&object)));
                 let role = found.record.as_ref().map_or(Role::Gateway, |record| record.spec.role);
-                self.here(cx, client, &id, namespace)?.uninstall(role).await?;
+                here.uninstall(role).await?;
             }
         }
         Ok(())
     }
 
     async fn step(&self, cx: &Context, work: Work) -> Result<Outputs> {
+        let id = work.id().clone();
+        Ok(match self.change(cx, work).await? {
+            Outputs::Removed { mut residue } => {
+                residue.extend(self.locked_kept().remove(&id).into_iter().flatten());
+                Outputs::Removed { residue }
+            }
+            outputs => outputs,
+        })
+    }
+
+    async fn change(&self, cx: &Context, work: Work) -> Result<Outputs> {
         match work {
             Work::Space(job) => {
                 if let (Ownership::Ours, Change::Delete { before }) = (job.ownership, &job.change) {
@@ -112,7 +147,7 @@ impl KubernetesDomain {
                 space::apply(&self.cluster, cx, &job).await
             }
             Work::Workload(job) => {
-                let client = self.cluster.client().await?;
+                let client = &self.cluster.client().await?;
                 let namespace = job.inputs.space.as_ref().map(|space| space.namespace.clone());
                 let namespace = namespace.unwrap_or_else(|| job.id.slice().to_owned());
                 self.here(cx, client, &job.id, &namespace)?.apply(&job).await
@@ -126,7 +161,7 @@ impl KubernetesDomain {
 }
 
 /// What is noted in a namespace of workloads, and the releases that are there, by name.
-async fn contents(client: &Client, namespace: &str) -> Result<(Vec<Found>, BTreeMap<String, StoredRelease>)> {
+async fn contents(client: &Client, namespace: &str) -> Result<(Vec<Found>, BTreeMap<String, Secret>)> {
     let contents = tokio::try_join!(record::list(client, namespace), releases::list(client, namespace));
     contents.map_err(|error| failed(format!("cannot look into namespace \"{namespace}\""), error))
 }
@@ -134,7 +169,7 @@ async fn contents(client: &Client, namespace: &str) -> Result<(Vec<Found>, BTree
 #[async_trait]
 impl Domain for KubernetesDomain {
     async fn observe(&self, cx: &Context, scope: &Scope) -> Result<Vec<(ResourceId, Observed)>> {
-        let client = self.cluster.client().await?;
+        let client = &self.cluster.client().await?;
         let root = &scope.root;
         let namespace = match scope.recorded.get(root).map(AsRef::as_ref) {
             Some(Spec::Space(SpaceSpec { name, .. })) => name.clone(),
@@ -197,7 +232,7 @@ impl Domain for KubernetesDomain {
     }
 }
 
-async fn look(here: &Here<'_>, record: Option<&Found>, stored: Option<&StoredRelease>) -> Result<Observed> {
+async fn look(here: &Here<'_>, record: Option<&Found>, stored: Option<&Secret>) -> Result<Observed> {
     let Some(record) = record else {
         return Ok(match stored {
             Some(_) => Observed::Foreign {
@@ -212,14 +247,16 @@ async fn look(here: &Here<'_>, record: Option<&Found>, stored: Option<&StoredRel
     if let Owner::Foreign(owner) = record.owner(here.cx, here.id) {
         return Ok(Observed::Foreign { owner, spec: spec.map(Into::into) });
     }
+    let stored = stored.map(|stored| releases::open(here.id.name(), stored)).transpose()?;
+    let stored = stored.filter(|stored| !releases::is_removed(stored));
     let (Some(spec), Some(stored)) = (spec, stored) else { return Ok(Observed::Absent) };
     let drift = match is_broken_off {
         true => Some("a change of it was broken off".to_owned()),
-        false => here.domain.drift(here.client, stored).await?,
+        false => here.domain.drift(here.client, &stored).await?,
     };
-    let health = here.health(stored, drift.as_deref()).await?;
+    let health = here.health(&stored, drift.as_deref()).await?;
     let what = || format!("cannot look at workload \"{}\"", here.id.name());
-    let outputs = here.outputs(stored).await.map_err(|error| failed(what(), error))?;
+    let outputs = here.outputs(&stored).await.map_err(|error| failed(what(), error))?;
     let spec = match drift {
         Some(drift) => WorkloadSpec {
             settings: spec

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use crate::{
+    error::of_helm,
     quantity,
     readiness::{Kind, Part, View, Watch},
 };
@@ -19,11 +20,11 @@ pub(crate) const SETTING: &str = "changedOutside";
 /// The first thing that is not as the release has it, in words.
 ///
 /// # Errors
-/// What is in the way of watching what it consists of.
+/// Its manifests cannot be read; what is in the way of watching what it consists of.
 pub(crate) async fn of_release(stored: &StoredRelease, view: &View) -> Result<Option<String>> {
-    let manifests = stored.manifests();
-    // Helm has read it before.
-    let documents = serde_saphyr::from_multiple::<Value>(manifests.as_yaml()).unwrap_or_default();
+    let documents = stored.manifests().documents();
+    let documents =
+        documents.map_err(|error| of_helm(format!("cannot read release {}", stored.release()), error))?;
     let namespace = stored.release().namespace.as_str();
     let compared = documents.iter().filter_map(|wanted| Some((part(wanted, namespace)?, wanted)));
     let compared: Vec<_> = compared.collect();
@@ -63,7 +64,9 @@ fn is_of_the_cluster(field: &str) -> bool {
 
 fn differs(path: &str, wanted: &Value, live: &Value) -> Option<String> {
     match (wanted, live) {
-        // A manifest may leave a field empty; the cluster then leaves it out.
+        // A field that a manifest leaves empty is the cluster's to leave out, or to fill.
+        (Value::Null, _) => None,
+        (Value::String(text), _) if text.is_empty() => None,
         (wanted, Value::Null) if is_empty(wanted) => None,
         (Value::Object(wanted), Value::Object(live)) => wanted.iter().find_map(|(name, wanted)| {
             differs(&format!("{path}.{name}"), wanted, live.get(name).unwrap_or(&Value::Null))
@@ -159,9 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_are_left_empty_may_be_missing() {
-        let wanted =
-            json!({ "spec": { "replicas": 1, "paused": false, "nodeSelector": {}, "tolerations": [] } });
+    fn fields_that_are_left_empty_may_be_missing_or_filled() {
+        let wanted = json!({ "spec": { "replicas": 1, "paused": false, "nodeSelector": {}, "tolerations": [],
+            "clusterIP": "", "securityContext": null } });
         assert_eq!(first(&wanted, &json!({ "spec": { "replicas": 1 } })), None);
+        let filled = json!({ "spec": { "replicas": 1, "clusterIP": "192.0.2.7", "securityContext": { "runAsUser": 1 } } });
+        assert_eq!(first(&wanted, &filled), None);
+        let paused = json!({ "spec": { "replicas": 1, "paused": true } });
+        assert_eq!(first(&wanted, &paused).unwrap(), "spec.paused is true, not false");
     }
 }

@@ -60,6 +60,8 @@ pub(crate) fn kind_of(error: &kube::Error) -> ErrorKind {
         kube::Error::Api(status) => match status.code {
             // A quota that is used up is told as if it were a right that is missing.
             403 if status.message.contains("exceeded quota") => ErrorKind::Infeasible,
+            // So is a namespace that somebody removes.
+            403 if status.message.contains("because it is being terminated") => ErrorKind::NotReady,
             401 | 403 => ErrorKind::Denied,
             404 => ErrorKind::NotFound,
             409 => ErrorKind::Conflict,
@@ -159,6 +161,11 @@ mod tests {
             (401, "Unauthorized", ErrorKind::Denied),
             (403, "namespaces is forbidden: User \"nobody\" cannot create", ErrorKind::Denied),
             (403, "pods \"gw\" is forbidden: exceeded quota: iotorch", ErrorKind::Infeasible),
+            (
+                403,
+                "secrets \"gw\" is forbidden: unable to create new content in namespace a because it is being terminated",
+                ErrorKind::NotReady,
+            ),
             (404, "namespaces \"a\" not found", ErrorKind::NotFound),
             (409, "already exists", ErrorKind::Conflict),
             (422, "Namespace \"A\" is invalid", ErrorKind::Invalid),

@@ -11,7 +11,7 @@ pub(crate) const MARK: &str = "iotorch.dev/mark";
 /// The annotation that holds what an object was made from, so that it can be told again.
 pub(crate) const SPEC: &str = "iotorch.dev/spec";
 
-/// Says that an object was there before and was adopted, and what of it to put back: it is given back, never removed.
+/// Says that an object was there before and was adopted, and what of it to put back when that is undone.
 pub(crate) const ADOPTED: &str = "iotorch.dev/adopted";
 
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>

@@ -1,11 +1,17 @@
 //! Objects of the API server, put in place and taken away again and again.
 
+use std::fmt::Debug;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Resource,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::Request,
 };
-use serde::{Serialize, de::IgnoredAny};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::json;
 
 use crate::{error::is_not_found, mark::IOTORCH};
@@ -25,6 +31,16 @@ where
     let request = Request::new(api.resource_url()).patch(&name, &params, &Patch::Apply(value));
     let request = request.map_err(kube::Error::BuildRequest)?;
     api.clone().into_client().request::<IgnoredAny>(request).await.map(drop)
+}
+
+/// Removes this very object, should another have come in its place.
+pub(crate) async fn remove_this<K>(objects: &Api<K>, found: &ObjectMeta) -> kube::Result<()>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let preconditions = Preconditions { uid: found.uid.clone(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    gone(objects.delete(found.name.as_deref().unwrap_or_default(), &params).await)
 }
 
 /// Removing what is not there succeeds.

@@ -42,11 +42,19 @@ const INSIDE: [(&str, &str); 26] = [
 /// # Errors
 /// Its manifests cannot be read.
 pub(crate) fn has_some(stored: &StoredRelease) -> Result<bool> {
+    Ok(stored.has_removal_hooks() || !objects(stored)?.is_empty())
+}
+
+/// The objects of a release that do not go with its namespace.
+///
+/// # Errors
+/// Its manifests cannot be read.
+pub(crate) fn objects(stored: &StoredRelease) -> Result<Vec<ObjectRef>> {
     let objects = stored.manifests().objects();
     let objects =
         objects.map_err(|error| of_helm(format!("cannot read release {}", stored.release()), error))?;
     let namespace = stored.release().namespace.as_str();
-    Ok(stored.has_removal_hooks() || objects.iter().any(|object| !is_inside(object, namespace)))
+    Ok(objects.into_iter().filter(|object| !is_inside(object, namespace)).collect())
 }
 
 fn is_inside(object: &ObjectRef, namespace: &str) -> bool {

@@ -40,7 +40,7 @@ impl Place for KubernetesPlace {
             Endpoint::Service { namespace, name, port, .. } => {
                 let target =
                     Target { namespace: namespace.clone(), service: name.clone(), port: port.clone() };
-                let (address, guard) = forward::open(self.cluster.client().await?, target).await?;
+                let (address, guard) = forward::open(&self.cluster.client().await?, target).await?;
                 Ok(Route::guarded(address, guard))
             }
         }

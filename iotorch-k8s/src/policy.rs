@@ -43,6 +43,11 @@ impl PodRanges {
         Self { v4, v6 }
     }
 
+    /// Whether no pod is known by its address, so that none is kept out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
     /// Everything that is no pod.
     fn others(&self) -> Vec<NetworkPolicyPeer> {
         let block = |cidr: &str, except: &BTreeSet<String>| NetworkPolicyPeer {

@@ -51,13 +51,12 @@ fn read(text: &str) -> Option<f64> {
     Some(number * factor)
 }
 
-/// What a slice may take of a cluster, as the limits of a ResourceQuota.
+/// What a slice may take of a cluster, as a ResourceQuota has it. Requests are counted, which nodes set aside: with limits each container
+/// would need one, and there is none that fits all.
 pub(crate) fn hard(capacity: &Capacity) -> BTreeMap<String, Quantity> {
     let amounts = [
         ("requests.cpu", capacity.cpu.map(|cpu| format!("{}m", cpu.millis()))),
-        ("limits.cpu", capacity.cpu.map(|cpu| format!("{}m", cpu.millis()))),
         ("requests.memory", capacity.memory.map(|memory| memory.bytes().to_string())),
-        ("limits.memory", capacity.memory.map(|memory| memory.bytes().to_string())),
         ("requests.storage", capacity.storage.map(|storage| storage.bytes().to_string())),
     ];
     amounts.into_iter().filter_map(|(name, amount)| Some((name.to_owned(), Quantity(amount?)))).collect()

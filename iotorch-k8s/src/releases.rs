@@ -37,18 +37,25 @@ pub(crate) async fn latest(client: &Client, release: &Release) -> Result<Option<
         .await
         .map_err(|error| failed(what(), error))?;
     match newest(secrets.items).into_values().next() {
-        Some(secret) => read(secret).map(Some).map_err(|error| of_helm(what(), error)),
+        Some(secret) => {
+            let stored = stored(&secret).map_err(|error| of_helm(what(), error))?;
+            Ok(Some(Latest { stored, secret }))
+        }
         None => Ok(None),
     }
 }
 
-/// The newest revisions of all releases in a namespace, by name. One that cannot be read is left out.
-pub(crate) async fn list(client: &Client, namespace: &str) -> kube::Result<BTreeMap<String, StoredRelease>> {
+/// Where the newest revisions of all releases in a namespace are, by name.
+pub(crate) async fn list(client: &Client, namespace: &str) -> kube::Result<BTreeMap<String, Secret>> {
     let (owner, helm) = OWNER;
     let secrets =
         api(client, namespace).list(&ListParams::default().labels(&format!("{owner}={helm}"))).await?;
-    let newest = newest(secrets.items).into_iter();
-    Ok(newest.filter_map(|(name, secret)| Some((name, read(secret).ok()?.stored))).collect())
+    Ok(newest(secrets.items))
+}
+
+/// The revision in a Secret that was listed.
+pub(crate) fn open(name: &str, secret: &Secret) -> Result<StoredRelease> {
+    stored(secret).map_err(|error| of_helm(format!("cannot read release \"{name}\""), error))
 }
 
 fn newest(secrets: Vec<Secret>) -> BTreeMap<String, Secret> {
@@ -66,10 +73,14 @@ fn newest(secrets: Vec<Secret>) -> BTreeMap<String, Secret> {
     newest.into_iter().map(|(name, (_, secret))| (name, secret)).collect()
 }
 
-fn read(secret: Secret) -> iotorch_helm::Result<Latest> {
+fn stored(secret: &Secret) -> iotorch_helm::Result<StoredRelease> {
     let data = secret.data.as_ref().and_then(|data| data.get(DATA_KEY));
-    let stored = StoredRelease::decode(data.map_or(&[][..], |ByteString(bytes)| bytes))?;
-    Ok(Latest { stored, secret })
+    StoredRelease::decode(data.map_or(&[][..], |ByteString(bytes)| bytes))
+}
+
+/// Whether a release was uninstalled and its history kept, or that was broken off.
+pub(crate) fn is_removed(stored: &StoredRelease) -> bool {
+    matches!(stored.status(), ReleaseStatus::Uninstalled | ReleaseStatus::Uninstalling)
 }
 
 /// Marks an operation as failed that was broken off, so that Helm takes the release up again.

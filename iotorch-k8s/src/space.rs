@@ -17,7 +17,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, ListParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,7 +27,7 @@ use crate::{
     cluster::Cluster,
     error::{failed, is_conflict},
     mark::{self, ADOPTED, IOTORCH, MANAGED_BY, MARK, Owner, SPEC, annotation, labels},
-    objects::{gone, put},
+    objects::{gone, put, remove_this},
     place,
     policy::{PodRanges, policy},
     quantity,
@@ -36,7 +36,7 @@ use crate::{
 /// The label by which Pod Security admission knows the level.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 
-/// What a container gets that asks for nothing, where a quota demands that each asks for something.
+/// What a container is taken to need that does not say so, where a quota counts it.
 const DEFAULT_CPU: &str = "100m";
 const DEFAULT_MEMORY: &str = "128Mi";
 
@@ -53,7 +53,7 @@ pub(crate) fn spec_of(namespace: &Namespace) -> SpaceSpec {
 
 /// Brings a namespace to what a step wants.
 pub(crate) async fn apply(cluster: &Cluster, cx: &Context, job: &Job<Space>) -> Result<Outputs> {
-    let client = cluster.client().await?;
+    let client = &cluster.client().await?;
     match (job.ownership, job.change.after()) {
         (Ownership::Release, _) => {
             let spec = job.change.after().or_else(|| job.change.before());
@@ -161,12 +161,15 @@ async fn furnish(cluster: &Cluster, client: &Client, spec: &SpaceSpec) -> kube::
         gone(quotas.delete(IOTORCH, &DeleteParams::default()).await)?;
         return gone(limits.delete(IOTORCH, &DeleteParams::default()).await);
     }
-    let ask = [("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)];
-    let ask = ask.map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned())));
+    let counted = [
+        ("cpu", DEFAULT_CPU, spec.quota.cpu.is_some()),
+        ("memory", DEFAULT_MEMORY, spec.quota.memory.is_some()),
+    ];
+    let counted = counted.into_iter().filter(|(.., is_counted)| *is_counted);
+    let asked = counted.map(|(resource, amount, _)| (resource.to_owned(), Quantity(amount.to_owned())));
     let item = LimitRangeItem {
         type_: "Container".to_owned(),
-        default: Some(ask.clone().into()),
-        default_request: Some(ask.into()),
+        default_request: Some(asked.collect()),
         ..LimitRangeItem::default()
     };
     let limit = LimitRange { metadata: within.clone(), spec: Some(LimitRangeSpec { limits: vec![item] }) };
@@ -215,16 +218,6 @@ where
         }
     }
     Ok(())
-}
-
-/// Removes this very object, should another have come in its place.
-async fn remove_this<K>(objects: &Api<K>, found: &ObjectMeta) -> kube::Result<()>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let preconditions = Preconditions { uid: found.uid.clone(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    gone(objects.delete(found.name.as_deref().unwrap_or_default(), &params).await)
 }
 
 /// Why a namespace is not gone yet, in the words of its conditions.

@@ -16,7 +16,9 @@ use crate::{
     cluster::Cluster,
     error::failed,
     mark::{IOTORCH, MANAGED_BY},
-    permissions, place, quantity,
+    permissions, place,
+    policy::PodRanges,
+    quantity,
     requests::{self, Amount},
 };
 
@@ -31,6 +33,8 @@ const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 
 /// The way out where permissions are missing.
 const ROLE: &str = "bind it a ClusterRole that has all of it, such as the one in docs/kubernetes.md";
+
+const NOT_APART: &str = "the nodes do not tell the addresses of pods, so that slices are not kept apart: name them in \"podRanges\"";
 
 /// How many pods come with one answer.
 const PAGE: u32 = 500;
@@ -54,7 +58,7 @@ pub(crate) struct Survey {
 /// Where it cannot be reached, does not know us, or answers nothing.
 pub(crate) async fn of(cluster: &Cluster) -> Result<Survey> {
     let what = || format!("cannot survey infrastructure \"{}\"", cluster.name);
-    let client = cluster.client().await?;
+    let client = &cluster.client().await?;
     let (version, user, missing, nodes, pods, slices) = futures::join!(
         client.apiserver_version(),
         permissions::user(client),
@@ -64,7 +68,8 @@ pub(crate) async fn of(cluster: &Cluster) -> Result<Survey> {
         slices(client),
     );
     // Whatever stands in the way of everything stands in the way of this too.
-    let version = version.map_err(|error| match (&error, cluster.expired()) {
+    let expired = cluster.expired().await;
+    let version = version.map_err(|error| match (&error, &expired) {
         (kube::Error::Api(status), Some(why)) if status.code == 401 => Error::new(ErrorKind::Denied, what())
             .with_help("fetch a new one")
             .with_source(Error::new(ErrorKind::Denied, why)),
@@ -91,6 +96,9 @@ pub(crate) async fn of(cluster: &Cluster) -> Result<Survey> {
     let is_told = !missing.is_empty();
     let nodes = nodes.or_else(|error| none_if(is_told, error)).map_err(|error| failed(what(), error))?;
     let slices = slices.or_else(|error| none_if(is_told, error)).map_err(|error| failed(what(), error))?;
+    if !nodes.is_empty() && PodRanges::of(&nodes, &cluster.config.pod_ranges).is_empty() {
+        warnings.push(NOT_APART.to_owned());
+    }
     let slices = slices.into_iter().collect();
     let pods = match pods {
         Ok(pods) => Some(pods),

@@ -1,6 +1,6 @@
 //! Workloads: releases of charts, made by Helm and waited for by watches.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use iotorch_core::{
     Context, Error, ErrorKind, Health, Result,
@@ -9,13 +9,13 @@ use iotorch_core::{
     },
 };
 use iotorch_helm::{
-    Call, Install, Namespace, ObjectRef, Release, ReleaseName, ReleaseStatus, Rollback, Uninstall, Upgrade,
-    Values, chart::ResolvedChart, storage::StoredRelease,
+    Call, Install, Namespace, ObjectRef, RESOURCE_POLICY, Release, ReleaseName, ReleaseStatus, Rollback,
+    Uninstall, Upgrade, Values, chart::ResolvedChart, keeps, storage::StoredRelease,
 };
 use k8s_openapi::{
     ByteString,
     api::{
-        core::v1::{Secret, Service},
+        core::v1::{PersistentVolumeClaim, Secret, Service},
         networking::v1::Ingress,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -33,7 +33,7 @@ use crate::{
     endpoints::{self, Surroundings},
     error::{failed, of_helm},
     mark::{self, Owner, labels},
-    objects::{gone, put},
+    objects::{gone, put, remove_this},
     place,
     readiness::{self, Kind, Part, Readiness},
     record::{self, Adopted, Found, Record},
@@ -130,10 +130,6 @@ impl Here<'_> {
         };
         let chart = self.chart(after).await?;
         let values = self.values(after);
-        if let Some(token) = &after.admin {
-            let token = self.cx.secret(token).await?;
-            self.give_token(token.expose()).await.map_err(|error| failed(what(), error))?;
-        }
         let done = Record { spec: after.clone(), coming: None, adopted };
         // The mark comes before the release, so that there never is one that nobody knows. What a release is like is noted when it is.
         let begun = match &record {
@@ -145,10 +141,19 @@ impl Here<'_> {
         if !is_ours || record.as_ref().is_none_or(|record| *record != done && *record != begun) {
             self.note(&begun).await?;
         }
+        if let Some(token) = &after.admin {
+            let token = self.cx.secret(token).await?;
+            self.give_token(token.expose()).await.map_err(|error| failed(what(), error))?;
+        }
         let stored = match latest {
             Some(latest) if latest.stored.status().is_pending() => {
                 releases::give_up(self.client, latest).await?;
                 releases::latest(self.client, &self.release).await?.map(|latest| latest.stored)
+            }
+            // Helm takes up no release whose removal was begun: the rest of it goes first.
+            Some(latest) if releases::is_removed(&latest.stored) => {
+                self.uninstall(after.role).await?;
+                None
             }
             latest => latest.map(|latest| latest.stored),
         };
@@ -225,6 +230,11 @@ impl Here<'_> {
             ..Secret::default()
         };
         put(&Api::namespaced(self.client.clone(), self.namespace()), &secret).await
+    }
+
+    async fn take_token(&self) -> kube::Result<()> {
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), self.namespace());
+        gone(secrets.delete(&self.token_secret(), &DeleteParams::default()).await)
     }
 
     /// Has Helm make the release as it shall be, unless it is.
@@ -331,15 +341,41 @@ impl Here<'_> {
         if let Owner::Foreign(owner) = noted.owner(self.cx, self.id) {
             return Err(mark::taken(what(), "a workload of that name", &owner));
         }
+        if let Some(latest) = releases::latest(self.client, &self.release).await? {
+            let objects = latest.stored.manifests().objects();
+            let objects = objects.map_err(|error| of_helm(what(), error))?;
+            let kept = objects.iter().filter(|object| object.is_kept);
+            self.domain.keep(self.id, kept.map(|object| self.told(object)));
+        }
         self.uninstall(role).await?;
+        self.remove_claims().await.map_err(|error| failed(what(), error))?;
         let view = self.domain.views().open(self.client, self.namespace());
         let left = readiness::gone(self.cx, (INSTANCE, self.name()), &view).await;
         left.map_err(|error| Error::new(error.kind(), what()).with_source(error))?;
-        let secrets = Api::<Secret>::namespaced(self.client.clone(), self.namespace());
-        gone(secrets.delete(&self.token_secret(), &DeleteParams::default()).await)
-            .map_err(|error| failed(what(), error))?;
+        self.take_token().await.map_err(|error| failed(what(), error))?;
         record::remove(self.client, self.namespace(), self.name()).await?;
         Ok(removed)
+    }
+
+    /// Removes the claims that a StatefulSet of the release has made, which Helm knows nothing of.
+    async fn remove_claims(&self) -> kube::Result<()> {
+        let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), self.namespace());
+        let own = ListParams::default().labels(&format!("{INSTANCE}={}", self.name()));
+        for claim in claims.list_metadata(&own).await? {
+            if mark::annotation(&claim.metadata, RESOURCE_POLICY).is_some_and(keeps) {
+                let name = claim.metadata.name.as_deref().unwrap_or_default();
+                let told = self.told(&format_args!("PersistentVolumeClaim \"{name}\""));
+                self.domain.keep(self.id, [told].into_iter());
+            } else {
+                remove_this(&claims, &claim.metadata).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An object that stays behind, in words.
+    pub(crate) fn told(&self, object: &impl fmt::Display) -> String {
+        format!("{object} of release {} on {}", self.release, self.domain.infrastructure())
     }
 
     /// Has Helm remove a release, if it is there.
@@ -374,7 +410,10 @@ impl Here<'_> {
         }
         match found.record {
             Some((mark, record)) => record::write(self.client, &mark, self.namespace(), &record).await?,
-            None => record::remove(self.client, self.namespace(), self.name()).await?,
+            None => {
+                self.take_token().await.map_err(|error| failed(self.what("give back", role), error))?;
+                record::remove(self.client, self.namespace(), self.name()).await?;
+            }
         }
         Ok(removed)
     }

@@ -299,11 +299,11 @@ async fn unserved(slice: Slice) {
 }
 
 async fn quota(slice: Slice) {
-    slice.space(Capacity { memory: Some("16MiB".parse().unwrap()), ..Capacity::default() }).await;
+    slice.space(Capacity { memory: Some("4MiB".parse().unwrap()), ..Capacity::default() }).await;
     let (ended, _) = slice.run(slice.release("gw", &[deployment(container("sleep 1000"))])).await;
     expect_infeasible(
         ended,
-        &["a pod cannot be made: pods \"gw-", "exceeded quota: iotorch", "limits.memory=32Mi"],
+        &["a pod cannot be made: pods \"gw-", "exceeded quota: iotorch", "requests.memory=8Mi"],
     );
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// for its chart's hooks.
 const EACH_PROCESSOR: usize = 4;
 
-/// Turns in which helms change something: each takes some 50 MB, and more of them than processors can serve are not quicker.
+/// Turns in which helms change something: each takes some 25 MB, and more of them than processors can serve are not quicker.
 ///
 /// Clones share the same turns. Without a number there are four for each processor.
 ///

@@ -5,6 +5,7 @@ use iotorch_helm::{
     Call, ClusterAccess, ErrorKind, HelmBinary, HelmBinaryConfig, HelmEngine, Release, Values,
     chart::{ChartSource, Charts, ChartsConfig, ResolvedChart, VersionRange},
 };
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::{
     env,
@@ -106,6 +107,24 @@ fn variable_of(name: &str) -> Option<String> {
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|program| program.is_file())
+}
+
+/// A trial with a helm and a cluster, ignored with the reason where one of them is absent and need not be there.
+pub(crate) fn trial(
+    test: &str,
+    (name, helm): &(&'static str, Option<Helm>),
+    body: impl FnOnce(Helm, (PathBuf, Option<String>)) + Send + 'static,
+) -> Trial {
+    let found = helm.clone().ok_or(*name).and_then(|helm| Ok((helm, cluster().ok_or("kubernetes")?)));
+    let missing = found.as_ref().err().copied();
+    let is_ignored = missing.is_some_and(|missing| !is_required(missing));
+    let kind = missing.map_or_else(|| (*name).to_owned(), |missing| format!("{missing} is absent"));
+    let trial = Trial::test(test, move || {
+        let (helm, cluster) = found.map_err(|missing| format!("{missing} is absent"))?;
+        body(helm, cluster);
+        Ok(())
+    });
+    trial.with_kind(kind).with_ignored_flag(is_ignored)
 }
 
 /// Access to the cluster for tests.

@@ -1,6 +1,6 @@
 //! What was seen by watches.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use iotorch_core::{Error, ErrorKind};
 use kube::{Api, core::DynamicObject, runtime::watcher};
@@ -10,6 +10,9 @@ use super::{
     kinds::{Kind, Part, Watch},
     object::Object,
 };
+
+/// How long a watch may be broken off before those who wait end with the reason: an API server that was started again is back by then.
+const OUTAGE: Duration = Duration::from_secs(15);
 
 /// The objects of a namespace, and those of the cluster that matter to it, as they were seen last.
 #[derive(Debug, Default)]
@@ -41,8 +44,12 @@ impl Trouble {
         self.error.to_cause().into()
     }
 
-    /// Whether a right is missing, which does not pass by itself.
-    pub(super) fn is_denied(&self) -> bool {
+    /// Until when those who wait bear it: not at all if a right is missing, which does not pass by itself.
+    pub(super) fn bearable_until(&self) -> Instant {
+        if self.is_denied() { self.since } else { self.since + OUTAGE }
+    }
+
+    fn is_denied(&self) -> bool {
         self.error.kind() == ErrorKind::Denied
     }
 }
@@ -83,6 +90,11 @@ impl Contents {
     pub(super) fn trouble_with<'a>(&self, watches: impl IntoIterator<Item = &'a Watch>) -> Option<&Trouble> {
         let troubles = watches.into_iter().filter_map(|watch| self.0.get(watch)?.trouble.as_ref());
         troubles.min_by_key(|trouble| (!trouble.is_denied(), trouble.since))
+    }
+
+    /// Whether a right was missing.
+    pub(super) fn is_denied(&self) -> bool {
+        self.0.values().any(|watched| watched.trouble.as_ref().is_some_and(Trouble::is_denied))
     }
 
     fn watched(&self, kind: &Kind, name: &str) -> Option<&Watched> {

@@ -32,6 +32,12 @@ impl<'a> Events<'a> {
         self.last(|event| text(&event["type"]) == "Warning")
     }
 
+    /// Why a volume cannot be mounted, if that was told last.
+    pub(super) fn unmounted(&self) -> Option<&'a str> {
+        let last = self.0.iter().rfind(|event| text(&event["type"]) == "Warning")?;
+        (text(&last["reason"]) == "FailedMount").then(|| text(&last["message"]).trim())
+    }
+
     /// Why the last try of a controller to make a pod failed.
     pub(super) fn failed_create(&self) -> Option<&'a str> {
         let tries = ["FailedCreate", "SuccessfulCreate"];

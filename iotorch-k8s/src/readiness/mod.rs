@@ -57,6 +57,8 @@ pub(crate) struct Reason {
     pub(crate) patience: Option<std::time::Duration>,
     /// The container whose last words belong to it.
     pub(crate) log: Option<Log>,
+    /// Whether it happens again by itself, as long as it is so, and is told in other words then.
+    pub(crate) recurs: bool,
 }
 
 /// Where the log of a container is.
@@ -70,7 +72,7 @@ pub(crate) struct Log {
 
 impl Reason {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), patience: None, log: None }
+        Self { text: text.into(), patience: None, log: None, recurs: false }
     }
 }
 

@@ -98,8 +98,11 @@ fn container(pod: &Object, status: &Value, events: &Events<'_>) -> Readiness {
         let has_ended = status["state"]["terminated"].is_object();
         let times = number(&status["restartCount"]) + i64::from(has_ended);
         let often = if times > 1 { format!(", {times} times") } else { String::new() };
-        let reason =
-            Reason { log: Some(log(pod, status)), ..Reason::new(format!("{at} fails: {why}{often}")) };
+        let reason = Reason {
+            log: Some(log(pod, status)),
+            recurs: true,
+            ..Reason::new(format!("{at} fails: {why}{often}"))
+        };
         return if times >= CRASHES { Readiness::Hopeless(reason) } else { Readiness::Waiting(reason) };
     }
     let waiting = &status["state"]["waiting"];
@@ -113,7 +116,15 @@ fn container(pod: &Object, status: &Value, events: &Events<'_>) -> Readiness {
     match text(&waiting["reason"]) {
         // How the kubelet calls it until it has begun.
         "" | "ContainerCreating" | "PodInitializing" => match events.warning() {
-            Some(warning) => Readiness::waiting(format!("{at} is not started: {warning}")),
+            Some(warning) => {
+                let reason = Reason::new(format!("{at} is not started: {warning}"));
+                // Somebody has to make the Secret or ConfigMap that it mounts.
+                if events.unmounted().is_some_and(|why| why.ends_with("not found")) {
+                    Readiness::Hopeless(Reason { patience: Some(PATIENCE), ..reason })
+                } else {
+                    Readiness::Waiting(reason)
+                }
+            }
             None => Readiness::Ready,
         },
         reason @ ("ErrImagePull" | "ImagePullBackOff") => {
@@ -137,10 +148,12 @@ fn container(pod: &Object, status: &Value, events: &Events<'_>) -> Readiness {
         reason => {
             let told = text(&waiting["message"]);
             let why = if told.is_empty() { reason } else { told };
-            Readiness::Hopeless(Reason {
-                patience: Some(PATIENCE),
-                ..Reason::new(format!("{at} cannot be started: {why}"))
-            })
+            let told = Reason::new(format!("{at} cannot be started: {why}"));
+            // The kubelet could not look for a Secret or ConfigMap, which says nothing of whether there is one.
+            if why.starts_with("failed to sync ") {
+                return Readiness::Waiting(told);
+            }
+            Readiness::Hopeless(Reason { patience: Some(PATIENCE), ..told })
         }
     }
 }

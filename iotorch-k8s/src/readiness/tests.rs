@@ -282,6 +282,14 @@ fn a_secret_that_is_missing_is_waited_for_a_while() {
     expect_hopeless(deployment_with([container(state, 0)]), text, Some(15));
 }
 
+#[test]
+fn a_secret_that_could_not_be_looked_for_may_be_there() {
+    let message = "failed to sync secret cache: timed out waiting for the condition";
+    let state = json!({ "waiting": { "reason": "CreateContainerConfigError", "message": message } });
+    let text = format!("container \"gw\" of pod \"gw-1\" cannot be started: {message}");
+    expect_waiting(deployment_with([container(state, 0)]), &text);
+}
+
 fn job(spec: Value, conditions: Value) -> Value {
     let mut object = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "gw", "uid": "j" }, "spec": spec,
         "status": { "conditions": conditions } });
@@ -446,4 +454,17 @@ fn a_custom_resource_is_as_its_conditions_say() {
     // Of two that report both, `Ready` counts.
     let both = json!({ "conditions": [{ "type": "Available", "status": "False" }, { "type": "Ready", "status": "True" }] });
     assert_eq!(with(json!({}), both), Readiness::Ready);
+}
+
+#[test]
+fn a_volume_of_what_is_not_there_is_waited_for_a_while() {
+    let creating = container(json!({ "waiting": { "reason": "ContainerCreating" } }), 0);
+    let mount = |why: &str| {
+        warning("p", "FailedMount", &format!("MountVolume.SetUp failed for volume \"tls\" : {why}"))
+    };
+    let missing = deployment_with([creating.clone(), mount("secret \"tls\" not found")]);
+    let Readiness::Hopeless(reason) = missing else { panic!("{missing:?} may help") };
+    assert!(reason.patience.is_some() && reason.text.contains("secret \"tls\" not found"), "{}", reason.text);
+    let slow = deployment_with([creating, mount("timed out")]);
+    assert!(matches!(slow, Readiness::Waiting(_)), "{slow:?} may pass");
 }

@@ -31,7 +31,8 @@ impl Views {
     /// The view of a namespace, made if nobody looks at it yet.
     pub(crate) fn open(&self, client: &Client, namespace: &str) -> Arc<View> {
         let mut views = locked(&self.0);
-        if let Some(kept) = views.get(namespace) {
+        // One that was refused is made anew: the credentials may be others now.
+        if let Some(kept) = views.get(namespace).filter(|kept| !kept.view.contents().is_denied()) {
             return Arc::clone(&kept.view);
         }
         let view = Arc::new(View::new(client.clone(), namespace));
@@ -67,9 +68,17 @@ pub(crate) struct View {
     client: Client,
     namespace: String,
     contents: Arc<watch::Sender<Contents>>,
-    /// Why releases are not ready, by name.
-    notes: Mutex<HashMap<String, Note>>,
+    /// What is known of the waits for releases that have not come to their end, by name.
+    waits: Mutex<HashMap<String, Waiting>>,
     watches: Mutex<JoinSet<()>>,
+}
+
+/// A wait for a release, which may take several calls.
+#[derive(Debug)]
+struct Waiting {
+    /// What had failed before it began.
+    before: Option<String>,
+    note: Option<Note>,
 }
 
 /// Why a release is not ready.
@@ -87,7 +96,7 @@ impl View {
             client,
             namespace: namespace.to_owned(),
             contents: Arc::new(watch::channel(Contents::default()).0),
-            notes: Mutex::default(),
+            waits: Mutex::default(),
             watches: Mutex::default(),
         }
     }
@@ -136,20 +145,34 @@ impl View {
         }
     }
 
+    /// Begins to wait for a release, or goes on. Gives what had failed when that began.
+    pub(super) fn wait_for(&self, release: &str, failed: impl FnOnce() -> Option<String>) -> Option<String> {
+        let mut waits = locked(&self.waits);
+        let new = || Waiting { before: failed(), note: None };
+        waits.entry(release.to_owned()).or_insert_with(new).before.clone()
+    }
+
+    /// The wait for a release has come to its end.
+    pub(super) fn end_wait(&self, release: &str) {
+        locked(&self.waits).remove(release);
+    }
+
     /// Notes why a release is not ready.
     pub(super) fn note(&self, release: &str, text: &str) -> Note {
-        let mut notes = locked(&self.notes);
-        let new = || Note { text: text.to_owned(), since: Instant::now(), is_told: false };
-        let note = notes.entry(release.to_owned()).or_insert_with(new);
-        if note.text != text {
-            *note = new();
+        let mut waits = locked(&self.waits);
+        let waiting = waits.entry(release.to_owned()).or_insert_with(|| Waiting { before: None, note: None });
+        match &waiting.note {
+            Some(note) if note.text == text => note.clone(),
+            _ => {
+                let new = Note { text: text.to_owned(), since: Instant::now(), is_told: false };
+                waiting.note.insert(new).clone()
+            }
         }
-        note.clone()
     }
 
     /// The person has seen why the release is not ready.
     pub(super) fn told(&self, release: &str) {
-        if let Some(note) = locked(&self.notes).get_mut(release) {
+        if let Some(note) = locked(&self.waits).get_mut(release).and_then(|wait| wait.note.as_mut()) {
             note.is_told = true;
         }
     }

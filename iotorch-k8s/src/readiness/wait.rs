@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use iotorch_core::{Context, Error, ErrorKind, Result};
+use iotorch_helm::{RESOURCE_POLICY, keeps};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Contents, Floor, Kind, Log, Part, Readiness, Reason, View, Watch, of};
+use super::{
+    Contents, Floor, Kind, Log, Part, Readiness, Reason, View, Watch,
+    object::{Object, text},
+    of,
+};
 use crate::error::failed;
 
 /// How long a reason has to last until it is told: pods go through several in their first moments.
@@ -19,9 +24,6 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How many lines of the log of a container that failed are told, and how long each may be.
 const LAST_LINES: i64 = 5;
 const LONGEST_LINE: usize = 200;
-
-/// How long a watch may be broken off before the wait ends with the reason: an API server that was started again is back by then.
-const OUTAGE: Duration = Duration::from_secs(15);
 
 /// How the parts of a release are now.
 ///
@@ -51,6 +53,11 @@ pub(crate) async fn wait(
     let places = view.contents().places(parts);
     let floor = Floor::now(places).await;
     let floor = floor.map_err(|error| failed(format!("cannot look at release \"{release}\""), error))?;
+    // What crashed before may have been mended since; the next crash tells.
+    let before = view.wait_for(release, || match of(parts, &floor, &view.contents()) {
+        Readiness::Hopeless(reason) if reason.recurs => Some(reason.text),
+        _ => None,
+    });
     let mut changes = view.changes();
     loop {
         let (found, trouble) = {
@@ -58,9 +65,12 @@ pub(crate) async fn wait(
             (of(parts, &floor, &contents), contents.trouble_with(&watches).cloned())
         };
         let (reason, hopeless) = match found {
-            Readiness::Ready => return Ok(()),
-            Readiness::Waiting(reason) => (reason, false),
-            Readiness::Hopeless(reason) => (reason, true),
+            Readiness::Ready => {
+                view.end_wait(release);
+                return Ok(());
+            }
+            Readiness::Hopeless(reason) if before.as_ref() != Some(&reason.text) => (reason, true),
+            Readiness::Waiting(reason) | Readiness::Hopeless(reason) => (reason, false),
         };
         let note = view.note(release, &reason.text);
         // What is not seen any more may have passed.
@@ -68,15 +78,13 @@ pub(crate) async fn wait(
         let given_up = is_sure.then(|| note.since + reason.patience.unwrap_or_default());
         let now = Instant::now();
         if given_up.is_some_and(|at| at <= now) {
+            view.end_wait(release);
             let why = described(client, namespace, &reason).await;
             return Err(Error::new(ErrorKind::Infeasible, "it cannot become ready").with_source(why));
         }
         let last = cx.deadline.checked_sub(FAREWELL).unwrap_or(now);
-        let blind = trouble.map(|trouble| match trouble.is_denied() {
-            true => (now, trouble),
-            false => (last.min(trouble.since + OUTAGE), trouble),
-        });
-        if let Some((_, trouble)) = blind.as_ref().filter(|(until, _)| *until <= now) {
+        let blind = trouble.as_ref().map(|trouble| last.min(trouble.bearable_until()));
+        if let (Some(trouble), Some(true)) = (&trouble, blind.map(|until| until <= now)) {
             return Err(trouble.to_error());
         }
         let told = (!note.is_told).then(|| note.since + SETTLED);
@@ -87,7 +95,6 @@ pub(crate) async fn wait(
             let unready = Error::new(ErrorKind::NotReady, "it is not ready yet").with_source(why);
             return Err(if is_news { unready.with_retry_after(Duration::ZERO) } else { unready });
         }
-        let blind = blind.map(|(until, _)| until);
         let next = [Some(last), told, given_up, blind].into_iter().flatten().min().unwrap_or(last);
         tokio::select! {
             () = changes.next() => {}
@@ -97,21 +104,31 @@ pub(crate) async fn wait(
     }
 }
 
-/// Waits until no pod and no claim of a volume with this label is left.
+/// Waits until no pod and no claim of a volume with this label is left, but for those that stay: pods that are done, and what its chart
+/// keeps.
 ///
 /// # Errors
-/// [`ErrorKind::NotReady`] shortly before the deadline, and when the person asked to stop; what is in the way of watching them.
+/// [`ErrorKind::NotReady`] shortly before the deadline, and when the person asked to stop; what is in the way of watching them, at once
+/// if it is a right that is missing, else when it lasts.
 pub(crate) async fn gone(cx: &Context, label: (&str, &str), view: &View) -> Result<()> {
     let watches = [Kind::Pod, Kind::Claim].map(Watch::all).into();
     view.see(&watches).await?;
     let mut changes = view.changes();
     loop {
-        let left = labelled(label, &view.contents());
+        let (left, trouble) = {
+            let contents = view.contents();
+            (labelled(label, &contents), contents.trouble_with(&watches).cloned())
+        };
         if left.is_empty() {
             return Ok(());
         }
-        let last = cx.deadline.checked_sub(FAREWELL).unwrap_or_else(Instant::now);
-        if cx.cancelled.is_cancelled() || last <= Instant::now() {
+        let now = Instant::now();
+        let last = cx.deadline.checked_sub(FAREWELL).unwrap_or(now);
+        let blind = trouble.as_ref().map(|trouble| last.min(trouble.bearable_until()));
+        if let (Some(trouble), Some(true)) = (&trouble, blind.map(|until| until <= now)) {
+            return Err(trouble.to_error());
+        }
+        if cx.cancelled.is_cancelled() || last <= now {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 format!("{} is still being removed", left.join(", ")),
@@ -119,16 +136,20 @@ pub(crate) async fn gone(cx: &Context, label: (&str, &str), view: &View) -> Resu
         }
         tokio::select! {
             () = changes.next() => {}
-            () = sleep_until(last) => {}
+            () = sleep_until(blind.unwrap_or(last)) => {}
             () = cx.cancelled.cancelled() => {}
         }
     }
 }
 
-/// The pods and claims of volumes with a label, in words.
+/// The pods and claims of volumes with a label that do not stay, in words.
 fn labelled((label, value): (&str, &str), contents: &Contents) -> Vec<String> {
+    let stays = |object: &Object| {
+        let is_done = ["Succeeded", "Failed"].contains(&text(&object.status()["phase"]));
+        !object.is_being_removed() && (is_done || object.annotation(RESOURCE_POLICY).is_some_and(keeps))
+    };
     let of_kind = |kind: Kind, called: &'static str| {
-        let those = contents.all(kind).filter(|object| object.label(label) == Some(value));
+        let those = contents.all(kind).filter(|object| object.label(label) == Some(value) && !stays(object));
         those.map(move |object| format!("{called} \"{}\"", object.name()))
     };
     of_kind(Kind::Pod, "pod").chain(of_kind(Kind::Claim, "claim")).collect()

@@ -115,8 +115,8 @@ fn refused(controller: &Object, contents: &Contents) -> Readiness {
 
 fn not_made(message: &str) -> Readiness {
     let reason = Reason::new(format!("a pod cannot be made: {message}"));
-    // Quotas, Pod Security and webhooks answer so; what fails inside of the API server may pass.
-    if message.contains("is forbidden") || message.contains("denied the request") {
+    // Quotas, Pod Security, webhooks and the rules for fields answer so; what fails inside of the API server may pass.
+    if ["is forbidden", "denied the request", "is invalid"].iter().any(|answer| message.contains(answer)) {
         Readiness::Hopeless(reason)
     } else {
         Readiness::Waiting(reason)

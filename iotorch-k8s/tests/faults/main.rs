@@ -5,6 +5,7 @@
 mod common;
 #[path = "../fake/mod.rs"]
 mod fake;
+mod removal;
 mod runs;
 mod stand;
 
@@ -13,8 +14,8 @@ use std::{sync::Arc, time::Duration};
 use fake::{Fault, Image, Key, Refusal, helm::Moment, kinds};
 use iotorch_core::{
     ErrorKind, Health, Observed,
-    model::{Capacity, Chart},
-    resource::{Endpoint, Outputs, WorkloadOutputs, WorkloadSpec},
+    model::Capacity,
+    resource::{Endpoint, Outputs, WorkloadOutputs},
 };
 use serde_json::{Value, json};
 use stand::{FARM, IMAGE, Stand, create, delete, lite, of_image, space, space_with, step, told, workload};
@@ -35,19 +36,20 @@ async fn waiting() -> (Stand, tokio::task::JoinHandle<iotorch_core::Result<Outpu
         }
     });
     probe.until("the pod runs", |state| !state.store.all(&kinds::POD, Some(FARM)).is_empty()).await;
-    until_watched(&stand, 1).await;
+    until_watched(&stand, "pods", 1).await;
     (stand, waiting)
 }
 
-/// How often a watch of the pods has begun.
-fn watches(stand: &Stand) -> usize {
-    stand.cluster.asked().iter().filter(|asked| *asked == "watch pods in orchard").count()
+/// How often a watch of a resource has begun.
+fn watches(stand: &Stand, resource: &str) -> usize {
+    let begins = format!("watch {resource} in orchard");
+    stand.cluster.asked().iter().filter(|asked| **asked == begins).count()
 }
 
-/// Waits until a watch of the pods has begun so often.
-async fn until_watched(stand: &Stand, often: usize) {
+/// Waits until a watch of a resource has begun so often.
+async fn until_watched(stand: &Stand, resource: &str, often: usize) {
     let since = Instant::now();
-    while watches(stand) < often {
+    while watches(stand, resource) < often {
         assert!(since.elapsed() < Duration::from_secs(30), "nobody watches: {:?}", stand.cluster.asked());
         tokio::time::advance(Duration::from_millis(50)).await;
         tokio::task::yield_now().await;
@@ -57,9 +59,9 @@ async fn until_watched(stand: &Stand, often: usize) {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_breaks_off_while_a_release_becomes_ready_is_taken_up_again() {
     let (stand, waiting) = waiting().await;
-    let before = watches(&stand);
+    let before = watches(&stand, "pods");
     stand.cluster.break_watches();
-    until_watched(&stand, before + 1).await;
+    until_watched(&stand, "pods", before + 1).await;
     stand.cluster.image(IMAGE, Image::Runs);
     waiting.await.unwrap().unwrap();
 }
@@ -87,11 +89,11 @@ async fn what_becomes_ready_while_watches_are_broken_off_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_too_old_begins_anew() {
     let (stand, waiting) = waiting().await;
-    let before = watches(&stand);
+    let before = watches(&stand, "pods");
     stand.cluster.image(IMAGE, Image::Runs);
     stand.cluster.compact();
     stand.cluster.break_watches();
-    until_watched(&stand, before + 1).await;
+    until_watched(&stand, "pods", before + 1).await;
     waiting.await.unwrap().unwrap();
     let lists = stand.cluster.asked().iter().filter(|asked| *asked == "list deployments in orchard").count();
     assert!(lists >= 2, "Deployments were listed {lists} times");
@@ -186,76 +188,6 @@ async fn a_lost_answer_to_the_making_of_a_namespace_leaves_it_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_to_the_removing_of_a_namespace_is_no_trouble() {
-    let stand = Stand::with_space().await;
-    stand.cluster.faults(|faults| faults.next(1, "delete", "namespaces", Fault::AnswerLost));
-    assert_eq!(stand.once(space(delete)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(matches!(stand.done(space(delete)).await, Ok(Outputs::Removed { .. })));
-    assert_eq!(stand.namespace(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_namespace_that_cannot_end_says_what_holds_it() {
-    let stand = Stand::with_space().await;
-    let policy = Key::new(&kinds::POLICY, FARM, "iotorch");
-    stand.cluster.modify(&policy, |policy| policy["metadata"]["finalizers"] = json!(["example.org/hold"]));
-    let held = stand.done(space(delete)).await.unwrap_err();
-    assert_eq!(held.kind(), ErrorKind::NotReady);
-    assert!(told(&held).contains("finalizers remaining: example.org/hold"), "{}", told(&held));
-    stand.cluster.modify(&policy, |policy| policy["metadata"]["finalizers"] = Value::Null);
-    stand.done(space(delete)).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn pods_and_claims_of_a_namespace_that_ends_do_not_wait_for_its_controller() {
-    for is_allowed in [true, false] {
-        let stand = Stand::with_space().await;
-        stand.done(step(lite(), create)).await.unwrap();
-        if !is_allowed {
-            stand.cluster.faults(|faults| faults.forbid("delete", "pods"));
-        }
-        assert_eq!(stand.once(space(delete)).await.unwrap_err().kind(), ErrorKind::NotReady);
-        let asked = stand.cluster.asked();
-        for asks in ["delete pods orchard/gw-0", "delete persistentvolumeclaims orchard/gw"] {
-            assert!(!is_allowed || asked.iter().any(|asked| asked == asks), "{asks}: {asked:?}");
-        }
-        stand.done(space(delete)).await.unwrap();
-        assert_eq!(stand.namespace(), None);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_release_has_outside_of_its_namespace_goes_with_it() {
-    let object =
-        json!({ "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "fast" } });
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/charts/parts");
-    let values = json!({ "objects": [object] }).as_object().unwrap().clone();
-    let chart = Chart::builder().source(source).values(values).build();
-    for broken_off in [None, Some(Moment::Noted), Some(Moment::Applied)] {
-        let stand = Stand::with_space().await;
-        stand.done(step(WorkloadSpec { chart: Some(chart.clone()), ..lite() }, create)).await.unwrap();
-        let class = Key::new(&kinds::STORAGE_CLASS, "", "fast");
-        assert!(stand.cluster.get(&class).is_some());
-        if let Some(moment) = broken_off {
-            stand.helm.break_off(moment);
-            stand.once(space(delete)).await.unwrap_err();
-            assert!(stand.namespace().is_some(), "it would not be known any more whose the object is");
-        }
-        stand.done(space(delete)).await.unwrap();
-        assert_eq!((stand.cluster.get(&class), stand.namespace()), (None, None), "{broken_off:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_still_going_is_waited_for_and_made_anew() {
-    let stand = Stand::with_space().await;
-    let before = stand.namespace().unwrap();
-    assert_eq!(stand.once(space(delete)).await.unwrap_err().kind(), ErrorKind::NotReady);
-    stand.done(space(create)).await.unwrap();
-    assert_ne!(stand.namespace().unwrap()["metadata"]["uid"], before["metadata"]["uid"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_token_that_expires_on_the_way_is_told_with_what_to_do() {
     let (stand, waiting) = waiting().await;
     stand.cluster.faults(|faults| faults.is_token_expired = true);
@@ -305,6 +237,15 @@ async fn a_right_that_is_missing_is_named() {
         let words = format!("cannot {verb} resource \"{resource}\"");
         assert!(told(&refused).contains(&words), "{}", told(&refused));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_whose_nodes_do_not_tell_where_pods_are_warns_that_slices_are_not_kept_apart() {
+    let stand = Stand::new().await;
+    let warns = async || stand.inspected().await.warnings.iter().any(|warning| warning.contains("podRanges"));
+    assert!(!warns().await);
+    stand.cluster.modify(&Key::new(&kinds::NODE, "", "node-1"), |node| node["spec"] = json!({}));
+    assert!(warns().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,18 +299,6 @@ async fn whoever_makes_the_namespace_first_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_took_the_place_of_ours_is_not_removed() {
-    let stand = Stand::with_space().await;
-    // Between the look and the delete: what the delete is about is gone, and another one is there.
-    let why = "the UID in the precondition (a) does not match the UID in record (b)";
-    let other = Refusal::precondition(&kinds::NAMESPACE, FARM, why);
-    stand.cluster.faults(|faults| faults.next(1, "delete", "namespaces", Fault::Refused(other)));
-    let refused = stand.once(space(delete)).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Conflict, "{}", told(&refused));
-    assert!(stand.namespace().is_some());
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_operation_that_was_broken_off_is_taken_up_again() {
     for moment in [Moment::Noted, Moment::Applied] {
         for is_upgrade in [false, true] {
@@ -394,16 +323,11 @@ async fn an_operation_that_was_broken_off_is_taken_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_that_was_broken_off_is_finished() {
-    for moment in [Moment::Noted, Moment::Applied] {
-        let stand = Stand::with_space().await;
-        let before = world(&stand);
-        stand.done(workload(json!({}), create)).await.unwrap();
-        stand.helm.break_off(moment);
-        stand.done(workload(json!({}), delete)).await.unwrap_err();
-        stand.done(workload(json!({}), delete)).await.unwrap();
-        assert_eq!(world(&stand), before);
-    }
+async fn there_is_no_token_of_which_nobody_knows_whose_it_is() {
+    let stand = Stand::with_space().await;
+    stand.cluster.faults(|faults| faults.next(1, "patch", "configmaps", Fault::Cut));
+    stand.once(step(lite(), create)).await.unwrap_err();
+    assert!(stand.cluster.get(&Key::new(&kinds::SECRET, FARM, "gw-iotorch")).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -448,6 +372,19 @@ async fn a_release_that_can_never_be_ready_is_given_up_with_its_cause() {
         assert!(told.contains(why), "{told}");
         assert!(took < Duration::from_secs(seconds), "{told}: after {took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_crashed_before_may_have_been_mended() {
+    let stand = Stand::with_space().await;
+    stand.cluster.image(IMAGE, Image::Crashes { log: "no such file\n".to_owned() });
+    hopeless(&stand, of_image()).await;
+    // Until it is not started again so soon.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let again = stand.once(workload(of_image(), create)).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotReady, "{}", told(&again));
+    stand.cluster.image(IMAGE, Image::Runs);
+    stand.done(workload(of_image(), create)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use iotorch_core::{
-    Context, Domain, Driver as _, Error, ErrorKind, Observed, Result, Scope, Target,
+    Context, Domain, Driver as _, Error, ErrorKind, Inspection, Observed, Result, Scope, Target,
     model::{Capacity, Chart, PartName},
     place::Places,
     resource::{
@@ -115,6 +115,12 @@ impl Stand {
         let known = [root.clone(), gw].into();
         let scope = Scope { root, known, recorded: Default::default(), application: None };
         self.domain.observe(&self.context(), &scope).await
+    }
+
+    /// What a person sees of the cluster.
+    pub(crate) async fn inspected(&self) -> Inspection {
+        let driver = driver(&self.cluster, &self.helm, &self.folder);
+        driver.place(&infrastructure("edge-1")).unwrap().inspect().await.unwrap()
     }
 
     pub(crate) fn namespace(&self) -> Option<Value> {

@@ -86,8 +86,10 @@ fn make_claims(state: &mut State, key: &Key, set: &Value, number: u64) {
         for (label, value) in template["metadata"]["labels"].as_object().into_iter().flatten() {
             labels[label] = value.clone();
         }
-        let claim = json!({ "metadata": { "name": claim_name(template, &key.name, number), "labels": labels },
-            "spec": template["spec"] });
+        let mut metadata = template["metadata"].clone();
+        metadata["name"] = claim_name(template, &key.name, number).into();
+        metadata["labels"] = labels;
+        let claim = json!({ "metadata": metadata, "spec": template["spec"] });
         let writer = state.writer("kube-controller-manager", None);
         // It stays when the pod goes, and is found again.
         let _ = state.create(&kinds::CLAIM, &key.namespace, claim, &writer);

@@ -77,7 +77,8 @@ impl Objects {
     }
 
     pub async fn remove(&self, release: &Release, objects: &[Value]) -> Result<()> {
-        for object in objects.iter().rev() {
+        let stays = |object: &&Value| object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
+        for object in objects.iter().rev().filter(|object| !stays(object)) {
             let (_, path) = place(release, object)?;
             let options = json!({ "propagationPolicy": "Background" });
             match self.ask(Method::DELETE, &path, JSON, options).await {

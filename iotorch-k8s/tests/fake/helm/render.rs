@@ -98,7 +98,7 @@ fn lite(release: &Release, chart: &ResolvedChart, values: &Map<String, Value>) -
         with(
             object("v1", "Service", &format!("{name}-data")),
             "spec",
-            json!({ "type": "NodePort", "selector": labels, "ports": [port("mqtt", 1883), port("http", 80)] }),
+            json!({ "type": "NodePort", "selector": labels, "publishNotReadyAddresses": true, "ports": [port("mqtt", 1883), port("http", 80)] }),
         ),
         with(
             object("apps/v1", "StatefulSet", name),

@@ -170,9 +170,12 @@ pub(crate) async fn pods_that_cannot_run_say_why(talk: &mut Talk) {
         talk.ask_like(Like::Within, Method::POST, DEPLOYMENTS, made.clone()).await.says(201, "");
     }
     let of = |name: &str| format!("{PODS}?labelSelector=app%3D{name}");
+    // A kubelet that has just begun to look for Secrets says first that it could not look.
     let waits = |reason: &'static str| {
         move |_: u16, pods: &Value| {
-            pods["items"][0]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == reason
+            let told = &pods["items"][0]["status"]["containerStatuses"][0]["state"]["waiting"];
+            let has_looked = !told["message"].as_str().is_some_and(|it| it.starts_with("failed to sync"));
+            told["reason"] == reason && has_looked
         }
     };
     let is_unplaced = |_: u16, pods: &Value| pods["items"][0]["status"]["conditions"][0]["status"] == "False";
@@ -206,7 +209,9 @@ pub(crate) async fn pods_that_cannot_run_say_why(talk: &mut Talk) {
         talk.until("the pod is there", &of("crashing"), |_, _| true).await["items"][0]["metadata"]["name"]
             .clone();
     let log = format!("{PODS}/{}/log?tailLines=5", name.as_str().unwrap());
-    let log = talk.until("the log can be read", &log, |code, log| code == 200 && log.is_string()).await;
+    // While the container starts anew, its log is empty, or a kubelet says that there is none.
+    let is_written = |code: u16, log: &Value| code == 200 && log == "it is broken\n";
+    let log = talk.until("the log can be read", &log, is_written).await;
     talk.note("the log", Like::Whole, &log);
     let is_told = |_: u16, events: &Value| events["items"][0].is_object();
     let warnings = "/api/v1/namespaces/{space}/events?fieldSelector=reason%3DFailedScheduling";
