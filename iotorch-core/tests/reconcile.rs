@@ -121,6 +121,22 @@ fn an_open_run_is_part_of_the_status() {
     });
 }
 
+#[test]
+fn what_an_open_run_removes_was_not_removed_outside() {
+    in_virtual_time(async {
+        let lab = applied().await;
+        lab.world.inject(SPACE, Fault::Error(ErrorKind::Denied));
+        let intent = Intent { delete: vec![slice("greenhouse")], ..Intent::default() };
+        let plan = lab.engine.plan(&intent).await.unwrap();
+        lab.engine.apply(plan, RunOptions::default()).await.unwrap_err();
+        lab.world.remove(&id(DEVICE));
+        let status = lab.engine.status(&slice("greenhouse")).await.unwrap();
+        assert!(status.open_run.is_some(), "{status:?}");
+        let device = status.resources.iter().find(|resource| resource.id == id(DEVICE)).unwrap();
+        assert_eq!(device.condition, Condition::Pending { reason: "being removed".into() });
+    });
+}
+
 fn foreign(lab: &Lab) -> Object {
     let mut object = lab.world.objects()[&id(SPACE)].clone();
     object.owner = "somebody else".into();

@@ -1,6 +1,9 @@
 //! How a slice is: what is recorded, what is seen, and what its runs say.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::Engine;
 use crate::{
@@ -55,7 +58,7 @@ impl Engine {
     ) -> Result<BTreeMap<ResourceId, Arc<Sighting>>> {
         let mut sightings = state.sightings.clone();
         let mut writes = Vec::new();
-        let roots: std::collections::BTreeSet<_> = state.records.keys().map(ResourceId::scope).collect();
+        let roots: BTreeSet<_> = state.records.keys().map(ResourceId::scope).collect();
         for gone in state.sightings.keys().filter(|root| !roots.contains(*root)) {
             writes.push(Write::DropSighting(gone.clone()));
             sightings.remove(gone);
@@ -117,9 +120,18 @@ impl Engine {
         sightings: &BTreeMap<ResourceId, Arc<Sighting>>,
         run: Option<&RunRow>,
     ) -> Vec<ResourceStatus> {
+        let steps = run.into_iter().flat_map(|row| &row.run.plan.steps);
+        let deletes = steps.filter(|step| step.change.after().is_none());
+        let going: BTreeSet<&ResourceId> =
+            deletes.flat_map(|step| step.takes_along.iter().chain([&step.resource])).collect();
         let mut resources: BTreeMap<ResourceId, ResourceStatus> = BTreeMap::new();
         for record in state.records.values() {
-            let condition = self.resource_condition(record, seen, sightings);
+            let condition = match seen.sight(&record.id) {
+                Sight::Absent if going.contains(&record.id) => {
+                    Condition::Pending { reason: "being removed".into() }
+                }
+                _ => self.resource_condition(record, seen, sightings),
+            };
             let status = ResourceStatus {
                 id: record.id.clone(),
                 condition,
