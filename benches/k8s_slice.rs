@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    process::ExitCode,
+    process::{ExitCode, ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,9 +28,13 @@ use iotorch_core::{
 use iotorch_k8s::{HelmCharts, HelmPrograms, KubernetesDriver};
 use iotorch_lite::LiteDriver;
 use kube::Client;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, Command},
+};
 
 const BENCH: Bench = Bench("k8s_slice");
 /// How often each is measured, one after the other, so that a machine that is now faster and now slower is so for both.
@@ -225,20 +229,19 @@ impl Site {
         let pods = self.watch(name).await?;
         let (image, tag) = &self.image;
         let begun = Instant::now();
-        let script = Command::new("bash")
+        let mut script = Command::new("bash");
+        script
             .arg(SCRIPT)
             .env("KUBECONFIG", &self.clusters.kubeconfig)
             .env("HELM", &self.clusters.helm)
             .env("KUBECTL", &self.clusters.kubectl)
             .env("CHARTS", CHARTS)
-            .envs([("IMAGE", image.as_str()), ("TAG", tag), ("SLICE", name)])
-            .kill_on_drop(true)
-            .output()
-            .await?;
+            .env("TMPDIR", self.folder.path())
+            .envs([("IMAGE", image.as_str()), ("TAG", tag), ("SLICE", name)]);
+        let (status, said) = Script::start(script)?.end().await?;
         let stored = begun.elapsed();
-        if !script.status.success() {
-            let said = String::from_utf8_lossy(&script.stderr);
-            return Err(format!("the script ended with {}: {}", script.status, said.trim()).into());
+        if !status.success() {
+            return Err(format!("the script ended with {status}: {}", said.trim()).into());
         }
         figures.add(SCRIPT_STORED, stored.as_secs_f64());
         for (pod, times) in pods.iter().flat_map(Pods::times) {
@@ -246,6 +249,34 @@ impl Site {
             figures.add(&format!("script: pod {pod}, made to ready"), chain.as_secs_f64());
         }
         Ok(())
+    }
+}
+
+/// A script at work, in a process group of its own: when it is given up it cannot end what it has started itself.
+struct Script(Child);
+
+impl Script {
+    fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Ok(Self(command.process_group(0).spawn()?))
+    }
+
+    /// Waits until it has ended, and gives its errors.
+    async fn end(mut self) -> Result<(ExitStatus, String)> {
+        let mut errors = self.0.stderr.take().ok_or("cannot read the errors of the script")?;
+        let mut said = Vec::new();
+        let (_, status) = futures::try_join!(errors.read_to_end(&mut said), self.0.wait())?;
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // One that has ended has no number.
+        let group = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
