@@ -11,6 +11,7 @@ use std::{
 };
 
 use libtest_mimic::Arguments;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use common::{Bench, PATIENCE, System, apply, eventually, lite, text};
@@ -185,8 +186,7 @@ impl Host {
 
     /// Asks it to end, and waits until it has.
     fn stop(mut self) {
-        let stopped = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(stopped.success());
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
         assert!(self.0.wait().unwrap().success());
     }
 }

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    mem,
     os::unix::process::CommandExt,
     process::{Child, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use iotorch_testbed::{Cluster, Component, Link, Testbed};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::common::{self, CLUSTERS, PATIENCE, text};
@@ -43,19 +44,27 @@ impl System {
     }
 
     /// Everything that is kept on both clusters, a line each: namespaces, Secrets (those of releases of Helm among them), ConfigMaps,
-    /// and volumes with their claims.
+    /// and claims of volumes.
     pub(crate) fn inventory(&self) -> BTreeSet<String> {
-        let mut inventory = BTreeSet::new();
-        for name in CLUSTERS {
-            let each = |kinds: &str, fields: &str| {
-                let template = format!("--output=jsonpath={{range .items[*]}}{fields}{{\"\\n\"}}{{end}}");
-                self.clusters.kubectl_told(name, &["get", kinds, "--all-namespaces", &template])
-            };
-            let whole = each("namespaces,persistentvolumes", "{.kind} {.metadata.name}");
-            let inside = each(KEPT, "{.kind} {.metadata.namespace}/{.metadata.name}");
-            inventory.extend(whole.lines().chain(inside.lines()).map(|line| format!("{name}: {line}")));
-        }
+        let mut inventory = self.list("namespaces");
+        inventory.extend(self.list(KEPT));
         inventory
+    }
+
+    /// The volumes on both clusters, a line each.
+    pub(crate) fn volumes(&self) -> BTreeSet<String> {
+        self.list("persistentvolumes")
+    }
+
+    fn list(&self, kinds: &str) -> BTreeSet<String> {
+        let fields = "{.kind} {.metadata.namespace}/{.metadata.name}";
+        let template = format!("--output=jsonpath={{range .items[*]}}{fields}{{\"\\n\"}}{{end}}");
+        let get = ["get", kinds, "--all-namespaces", &template];
+        let of = |cluster: &'static str| {
+            let listed = self.clusters.kubectl_told(cluster, &get);
+            listed.lines().map(|line| format!("{cluster}: {line}")).collect::<Vec<_>>()
+        };
+        CLUSTERS.into_iter().flat_map(of).collect()
     }
 
     /// Makes everything work again that a test may have hurt.
@@ -152,13 +161,26 @@ impl Bench {
     }
 }
 
-/// A command at work.
+/// A command at work, in a process group of its own; it ends with the test, and so do its helms.
 pub(crate) struct Working {
     child: Child,
     lines: Receiver<String>,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
     /// What it has said.
     pub(crate) said: String,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        // It has ended unless the test failed, and may have left helms at work that are meant to be.
+        if let Ok(None) = self.child.try_wait() {
+            // Each helm has a group of its own.
+            for group in [vec![self.pid()], self.helms()].concat() {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
 }
 
 impl Working {
@@ -171,7 +193,7 @@ impl Working {
                 let _ = sender.send(line);
             }
         });
-        Self { child, lines, reader, said: String::new() }
+        Self { child, lines, reader: Some(reader), said: String::new() }
     }
 
     /// Waits until it says this.
@@ -207,8 +229,12 @@ impl Working {
         }
         assert!(Instant::now() < until, "it does not end: {}", self.said);
         let status = self.child.wait().unwrap();
-        self.reader.join().unwrap();
-        (status, self.said)
+        self.stop_listening();
+        (status, mem::take(&mut self.said))
+    }
+
+    fn stop_listening(&mut self) {
+        self.reader.take().into_iter().for_each(|reader| reader.join().unwrap());
     }
 
     fn pid(&self) -> Pid {
@@ -243,7 +269,7 @@ impl Working {
             // One that has ended meanwhile is gone.
             let _ = kill_process(*helm, Signal::KILL);
         }
-        self.reader.join().unwrap();
+        self.stop_listening();
         helms.len()
     }
 }

@@ -21,17 +21,22 @@ use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
 
-use self::bench::{Bench, System};
+use self::{
+    bench::{Bench, System},
+    common::eventually,
+};
 
 fn main() -> ExitCode {
     let system = System::find();
     let trial = |name: &str, test: fn(&System)| {
         common::trial(&system, name, move |system| {
-            let before = system.inventory();
+            let (before, volumes) = (system.inventory(), system.volumes());
             test(&system);
             // What others were still removing may be gone.
             let left: Vec<_> = system.inventory().difference(&before).cloned().collect();
             assert!(left.is_empty(), "left over: {left:?}");
+            // The cluster removes a volume after its claim, and later when its controllers have lost the API server meanwhile.
+            eventually("no volume is left over", || system.volumes().is_subset(&volumes));
         })
     };
     let trials = vec![
