@@ -102,7 +102,7 @@ fn outputs(kind: KindName) -> Result<Outputs> {
             ApplicationOutputs { version: "null".into(), endpoints: endpoints(), admin: secret()? }.into()
         }
         KindName::Tenant => TenantOutputs { id: "tenant".into(), secret: secret()? }.into(),
-        KindName::Attachment => AttachmentOutputs { thing: "thing".into(), channel: "channel".into() }.into(),
+        KindName::Attachment => AttachmentOutputs::new("thing", "channel").into(),
         KindName::Credential => CredentialOutputs { user_name: "user".into(), secret: secret()? }.into(),
         KindName::Profile => ProfileOutputs { name: "climate".into() }.into(),
         KindName::Device => {

@@ -108,14 +108,12 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
     };
     // On the segment between the two the server has an address of its own, and listens on the same port.
     let on_segment = server.port.as_ref().and_then(|port| port.address).map(|address| address.to_string());
-    let attachment =
-        Attachment { thing: server.attachment.thing.clone(), channel: server.attachment.channel.clone() };
     let settings = api::Export {
         host: on_segment.unwrap_or_else(|| address.host.clone()),
         port: address.port,
         tls: address.tls,
         user_name: Some(server.credential.user_name.clone()),
-        topic: attachment.topic(),
+        topic: server.attachment.topic(),
         client_id: None,
     };
     Order::new(settings, Some(&server.credential.secret))
@@ -231,7 +229,7 @@ pub(crate) fn outputs_of(
         Spec::Attachment(_) => {
             let Attachment { thing, channel } = serde_json::from_value(object.settings.clone())
                 .map_err(|error| unreadable(error.to_string()))?;
-            AttachmentOutputs { thing, channel }.into()
+            AttachmentOutputs::new(thing, channel).into()
         }
         Spec::Credential(credential) => {
             let user_name = user.ok_or_else(|| unreadable("nobody holds this credential".to_owned()))?;

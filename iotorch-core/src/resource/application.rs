@@ -88,7 +88,7 @@ pub struct AttachmentInputs {
     pub tenant: TenantOutputs,
 }
 
-/// What an Attachment tells.
+/// What an Attachment tells: where and how the gateway publishes its SenML packs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentOutputs {
@@ -96,6 +96,51 @@ pub struct AttachmentOutputs {
     pub thing: String,
     /// The channel it publishes to.
     pub channel: String,
+    /// The topic, where it is not the usual one of the channel ([`Self::topic`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The version of MQTT that the server speaks.
+    #[serde(default, skip_serializing_if = "MqttVersion::is_newest")]
+    pub mqtt: MqttVersion,
+}
+
+impl AttachmentOutputs {
+    /// An attachment at a server that speaks MQTT 5 and names topics as Mainflux does.
+    ///
+    /// # Examples
+    /// ```
+    /// use iotorch_core::resource::AttachmentOutputs;
+    ///
+    /// assert_eq!(AttachmentOutputs::new("t-1", "c-1").topic(), "channels/c-1/messages");
+    /// ```
+    pub fn new(thing: impl Into<String>, channel: impl Into<String>) -> Self {
+        Self { thing: thing.into(), channel: channel.into(), topic: None, mqtt: MqttVersion::V5 }
+    }
+
+    /// The topic that takes SenML packs: `channels/CHANNEL/messages`, unless the server has another one.
+    #[must_use]
+    pub fn topic(&self) -> String {
+        self.topic.clone().unwrap_or_else(|| format!("channels/{}/messages", self.channel))
+    }
+}
+
+/// A version of MQTT, by the OASIS standard that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MqttVersion {
+    /// MQTT 5.0.
+    #[default]
+    #[serde(rename = "5")]
+    V5,
+    /// MQTT 3.1.1.
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
+}
+
+impl MqttVersion {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+    const fn is_newest(&self) -> bool {
+        matches!(self, Self::V5)
+    }
 }
 
 /// A generation of a secret of an attachment or device.

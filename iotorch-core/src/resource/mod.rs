@@ -16,8 +16,8 @@ mod workload;
 
 pub use application::{
     ApplicationOutputs, ApplicationSpec, AttachmentInputs, AttachmentOutputs, AttachmentSpec,
-    CredentialHolder, CredentialInputs, CredentialOutputs, CredentialSpec, InApplication, TenantOutputs,
-    TenantSpec,
+    CredentialHolder, CredentialInputs, CredentialOutputs, CredentialSpec, InApplication, MqttVersion,
+    TenantOutputs, TenantSpec,
 };
 pub use change::{Change, Ownership};
 pub use device::{

@@ -345,8 +345,7 @@ impl State {
                 TenantOutputs { id: format!("tenant-{number}"), secret: tenant.secret.clone() }.into()
             }),
             (Spec::Attachment(_), _) => known.unwrap_or_else(|| {
-                AttachmentOutputs { thing: format!("thing-{number}"), channel: format!("channel-{number}") }
-                    .into()
+                AttachmentOutputs::new(format!("thing-{number}"), format!("channel-{number}")).into()
             }),
             (Spec::Credential(credential), Inputs::Credential(inputs)) => {
                 let user_name = match inputs.holder {

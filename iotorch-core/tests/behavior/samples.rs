@@ -164,10 +164,7 @@ pub(crate) fn beside_gateway() -> BTreeMap<ResourceId, Outputs> {
             }
             .into(),
         ),
-        (
-            attachment.clone(),
-            AttachmentOutputs { thing: "thing-1".into(), channel: "channel-1".into() }.into(),
-        ),
+        (attachment.clone(), AttachmentOutputs::new("thing-1", "channel-1").into()),
         (
             attachment.credential(1),
             CredentialOutputs { user_name: "thing-1".into(), secret: secret("hub/gw") }.into(),
