@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{DriverName, Infrastructure},
     place::Place,
-    resource::{KindName, Objective, Role, Spec},
+    resource::{ApplicationSpec, DeviceSpec, KindName, Objective, Role, Spec},
 };
 
 /// What a driver is and can do.
@@ -20,7 +20,7 @@ pub struct DriverInfo {
     /// What it serves.
     pub serves: Serves,
     /// The resource kinds it handles. A plan makes device credentials, for instance, only where the gateway's driver lists
-    /// [`KindName::Credential`].
+    /// [`KindName::Credential`] and [`Driver::logs_in`] says so.
     pub kinds: Vec<KindName>,
     /// The JSON Schema of its `settings`; `true` accepts anything.
     pub settings_schema: serde_json::Value,
@@ -153,6 +153,12 @@ pub trait Driver: Send + Sync {
     fn claims(&self, spec: &Spec) -> Vec<Claim> {
         let _ = spec;
         Vec::new()
+    }
+
+    /// Whether a device logs in at its gateway, so that it needs a [`KindName::Credential`]. Only a driver that lists this kind is asked.
+    fn logs_in(&self, device: &DeviceSpec, gateway: &ApplicationSpec) -> bool {
+        let _ = (device, gateway);
+        true
     }
 
     /// The objectives of a segment that it enforces; any other is only written down, and the plan says so.

@@ -126,6 +126,16 @@ impl Expansion<'_> {
         self.around.drivers.info(driver).is_some_and(|info| info.kinds.contains(&kind))
     }
 
+    fn logs_in(&self, device: &DeviceSpec, application: &ResourceId, driver: &DriverName) -> bool {
+        let node = self.graph.nodes.get(application).map(|node| &*node.spec);
+        match (self.around.drivers.find(driver), node) {
+            (Ok(known), Some(Spec::Application(gateway))) if self.has_kind(driver, KindName::Credential) => {
+                known.logs_in(device, gateway)
+            }
+            _ => false,
+        }
+    }
+
     fn segments_of(&self, part: &PartName) -> Vec<ResourceId> {
         self.segments
             .iter()
@@ -324,8 +334,9 @@ impl Expansion<'_> {
             labels: device.labels.clone(),
             settings: device.settings.clone(),
         };
+        let logs_in = self.logs_in(&wanted, &application, &gateway.application);
         self.add(id.clone(), &gateway.application, wanted, vec![profile_id], origin);
-        if self.has_kind(&gateway.application, KindName::Credential) {
+        if logs_in {
             let generation = (self.around.generation)(&id);
             let secret =
                 self.secret(format_args!("{}/{}/password", gateway.name, device.name), generation)?;

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! `+` creates, `~` changes, `-` deletes, `±` removes and makes again, `?` changes only if its inputs do. A line without a sign
-//! is there already and only shows what the others live in.
+//! is there already and only shows what the others live in. Many that are alike share a line.
 
+mod fold;
 mod words;
 
 use std::{
@@ -20,6 +21,8 @@ use std::{
 };
 
 pub use words::label;
+
+use fold::{Branch, fold};
 
 use super::{Basis, Condition, PlacementChoice, Plan, Reason, SlicePlan, Step, Summary, Warning, unusable};
 use crate::resource::{Change, KindName, ResourceId};
@@ -160,9 +163,8 @@ impl Plan {
                 detail: chosen(place, &slice.placements),
                 note: String::new(),
             });
-            for root in tree.roots(place) {
-                tree.push_rows(root, 0, &mut rows);
-            }
+            let roots = tree.roots(place).map(|root| tree.branch(root)).collect();
+            fold(roots).into_iter().for_each(|branch| branch.push(0, &mut rows));
         }
         align(&rows, lines);
         lines.extend(slice.warnings.iter().map(warned));
@@ -196,10 +198,11 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to create, {} to change, {} to delete", self.create, self.change, self.delete)?;
+        let [create, change, delete] = [self.create, self.change, self.delete].map(words::grouped);
+        write!(f, "{create} to create, {change} to change, {delete} to delete")?;
         match self.conditional {
             0 => Ok(()),
-            n => write!(f, ", {n} to change if what they use changes"),
+            n => write!(f, ", {} to change if what they use changes", words::grouped(n)),
         }
     }
 }
@@ -218,7 +221,7 @@ fn title(slice: &SlicePlan) -> String {
     ];
     let mut text = format!("Slice {}", slice.slice);
     for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
-        text.push_str(&format!(" · {count} {what}"));
+        text.push_str(&format!(" · {} {what}", words::grouped(*count)));
     }
     if slice.steps.is_empty() {
         text.push_str(" · a new document, and nothing to do for it");
@@ -295,15 +298,13 @@ impl<'a> Tree<'a> {
         self.below(None).filter(move |id| id.place() == place)
     }
 
-    fn push_rows(&self, id: &ResourceId, depth: usize, rows: &mut Vec<Row>) {
-        rows.push(self.row(id, depth));
-        for child in self.below(Some(id)) {
-            self.push_rows(child, depth + 1, rows);
-        }
+    fn branch(&self, id: &ResourceId) -> Branch {
+        let below = self.below(Some(id)).map(|child| self.branch(child)).collect();
+        Branch { id: id.clone(), row: self.row(id), below: fold(below) }
     }
 
-    fn row(&self, id: &ResourceId, depth: usize) -> Row {
-        let label = words::label(id);
+    fn row(&self, id: &ResourceId) -> Row {
+        let (depth, label) = (0, words::label(id));
         let Some(steps) = self.steps.get(id) else {
             return Row { kind: LineKind::Context, depth, label, detail: String::new(), note: String::new() };
         };

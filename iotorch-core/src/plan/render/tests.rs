@@ -298,3 +298,40 @@ fn what_lives_in_a_deleted_host_counts_as_deleted() {
     space.takes_along = vec![id("s/edge-1/space/gw")];
     assert_eq!(slice("s", vec![space]).summary().to_string(), "0 to create, 0 to change, 2 to delete");
 }
+
+/// A gateway with so many devices over MQTT, and half as many over HTTP, one of which has another profile.
+fn crowd(devices: usize) -> SlicePlan {
+    let app = "s/edge-1/space/gw/app";
+    let mut steps = vec![new(
+        &format!("{app}/profile/climate"),
+        "edgex",
+        "profile",
+        serde_json::json!({ "name": "climate", "resources": [{ "name": "t", "type": "float" }] }),
+    )];
+    let device = |name: &str, protocol: &str, profile: &str| {
+        let spec = serde_json::json!({ "name": name, "protocol": protocol, "profile": profile });
+        new(&format!("{app}/device/{name}"), "edgex", "device", spec)
+    };
+    for number in 1..=devices {
+        let name = format!("bench-{number}");
+        steps.push(device(&name, "mqtt", "climate"));
+        let secret = serde_json::json!({ "generation": 1, "secret": "s" });
+        steps.push(new(&format!("{app}/device/{name}/credential/1"), "edgex", "credential", secret));
+        if number % 2 == 0 {
+            let profile = if number == 2 { "other" } else { "climate" };
+            steps.push(device(&format!("door-{number}"), "http", profile));
+        }
+    }
+    slice("s", steps)
+}
+
+#[test]
+fn a_thousand_devices_are_a_few_lines() {
+    insta::assert_snapshot!(plan(vec![crowd(1_000)]));
+}
+
+#[test]
+fn a_few_devices_are_shown_one_by_one() {
+    let text = plan(vec![crowd(10)]).to_string();
+    assert!((1..=10).all(|number| text.contains(&format!("+ device bench-{number} "))), "{text}");
+}

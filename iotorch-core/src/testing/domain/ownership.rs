@@ -33,6 +33,16 @@ impl Stage {
         sample.id.kind() != KindName::Application
     }
 
+    /// Whether a party sees what the sample lives in. It does not where the name of the host follows from the installation: then it sees
+    /// nothing in it either, though it can be told to work there.
+    async fn sees_host(&self, party: Party, sample: &Sample) -> Result<bool, Failure> {
+        let Some(host) = sample.id.host().filter(|host| self.samples.iter().any(|other| other.id == *host))
+        else {
+            return Ok(true);
+        };
+        Ok(self.look_at(party, &host).await? != Some(Observed::Absent))
+    }
+
     /// What is seen of a foreign object, as its owner and, where that can be told, what it is like.
     async fn look_at_foreign(&self, sample: &Sample) -> Result<(String, Option<Spec>), Failure> {
         match self.look_at(Party::Us, &sample.id).await? {
@@ -82,7 +92,7 @@ pub(super) async fn a_foreign_object_is_observed_as_foreign_and_refused_with_con
             let told = format!("{} {:?}", error.to_cause(), error.to_cause().context);
             ensure!(told.contains(them), "the refusal does not name the owner of \"{id}\": {told}");
         }
-        if Stage::is_seen_unrecorded(sample) {
+        if Stage::is_seen_unrecorded(sample) && stage.sees_host(Party::Them, sample).await? {
             let seen = stage.look_at(Party::Them, id).await?;
             let seen = seen.ok_or_else(|| Failure::new(format!("\"{id}\" cannot be asked")))?;
             stage.expect_present(id, &seen, spec, Some(&theirs))?;
