@@ -55,6 +55,7 @@ impl Pair {
         client.put_tenant(TENANT, &put(Nothing {}), false).await?;
         let attachment = attach(&client, GATEWAY).await?;
         let export = Export {
+            kind: Default::default(),
             host: server.at.mqtt.ip().to_string(),
             port: server.at.mqtt.port(),
             user_name: Some(attachment.thing.clone()),

@@ -229,6 +229,17 @@ impl Driver for KubernetesDriver {
     }
 }
 
+/// The charts of `lite` have no way for the secret of a bus.
+fn check_bus(workload: &WorkloadSpec) -> Vec<Issue> {
+    let bus = workload.settings.get("bus").and_then(|bus| bus.get("credentials"));
+    let issue = |_| {
+        let message = "the chart of \"lite\" does not log in at a bus";
+        Issue::new("/settings/bus/credentials", message)
+            .with_help("add \"chart\" with one that sets IOTORCH_BUS_CREDENTIALS from a Secret")
+    };
+    bus.map(issue).into_iter().collect()
+}
+
 fn check_workload(workload: &WorkloadSpec) -> Vec<Issue> {
     let Some(chart) = &workload.chart else {
         let is_lite = workload.application.as_ref().is_some_and(|application| application.as_str() == LITE);
@@ -236,7 +247,7 @@ fn check_workload(workload: &WorkloadSpec) -> Vec<Issue> {
             Issue::new("", format!("{} \"{}\" has no chart", workload.role, workload.name))
                 .with_help("only the application \"lite\" has charts that come with iotorch: add \"chart\"")
         };
-        return if is_lite { Vec::new() } else { vec![issue()] };
+        return if is_lite { check_bus(workload) } else { vec![issue()] };
     };
     let issue = |at: String| {
         let message = "this looks like a secret, and values of charts are kept where many can read them";

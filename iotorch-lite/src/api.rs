@@ -44,13 +44,15 @@
 mod failure;
 mod log;
 mod messages;
+mod status;
 
 pub use failure::{Failure, FailureDetail, FailureKind};
 pub use log::{Level, LogEntry, LogPage, LogQuery};
 pub(crate) use messages::SenmlRecord;
 pub use messages::{Aggregate, ChannelStats, Interval, MessageQuery, NameStats, Order, Page, Usage};
+pub use status::{BusStatus, DeviceStatus, ExportStatus, GatewayStatus, OutboxStatus, Refused, ServerStatus};
 
-use crate::{Secret, senml::Record};
+use crate::Secret;
 pub use iotorch_core::model::{Access, DeviceProtocol, ValueType};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
@@ -254,27 +256,55 @@ pub enum CommandState {
     Withdrawn,
 }
 
-/// A destination of a gateway's readings: a topic of an MQTT 5 broker.
+/// A destination of a gateway's readings: a topic of an MQTT broker, or a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// Host name or address of the broker.
+    /// What it is, and so what is sent there.
+    #[serde(default, skip_serializing_if = "ExportKind::is_usual")]
+    pub kind: ExportKind,
+    /// Its host name or address.
     pub host: String,
-    /// Port of the broker.
+    /// Its port.
     pub port: u16,
     /// Whether it speaks TLS; its certificate must be from an authority that the gateway trusts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
     /// The user name to log in with; the secret is the password. Without it the secret is both, with a colon between,
-    /// or there is none and nobody logs in.
+    /// or there is none and nobody logs in. InfluxDB also takes a secret without a colon, as a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
-    /// The topic that takes SenML packs.
+    /// The topic that takes SenML packs; of InfluxDB, the database.
     pub topic: String,
     /// The MQTT client identifier; if absent the user name or, where the secret holds it or there is none, a random one
-    /// for each connection.
+    /// for each connection (with `mqtt-3.1.1` always the same one).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+}
+
+/// What an [`Export`] leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub enum ExportKind {
+    /// A server of this crate, or a plain broker: MQTT 5, or 3.1.1 where the broker refuses that. The records of its SenML packs
+    /// carry the fields by which a server of this crate knows what it has.
+    #[default]
+    #[serde(rename = "mqtt")]
+    Mqtt,
+    /// A server such as Mainflux or SuperMQ: MQTT 3.1.1, and SenML packs that hold nothing but resolved records with a value and
+    /// an absolute time. A pack comes again where its acknowledgement was lost.
+    #[serde(rename = "mqtt-3.1.1")]
+    Mqtt3,
+    /// InfluxDB: line protocol over HTTP, in `/write` of its API (1.x and those later ones that have it).
+    #[serde(rename = "influxdb")]
+    Influxdb,
+}
+
+impl ExportKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The identifiers a server has chosen for an attachment. They stay the same as long as it exists.
@@ -292,90 +322,6 @@ impl Attachment {
     pub fn topic(&self) -> String {
         format!("channels/{}/messages", self.channel)
     }
-}
-
-/// What a gateway says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct GatewayStatus {
-    /// Devices by name.
-    pub devices: BTreeMap<String, DeviceStatus>,
-    /// Exports by name.
-    pub exports: BTreeMap<String, ExportStatus>,
-    /// The readings that wait for exports.
-    pub outbox: OutboxStatus,
-    /// What was refused since the start, by user name; `(management)` is whoever called the management API.
-    pub refused: BTreeMap<String, Refused>,
-}
-
-/// What came from one device, since it exists.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DeviceStatus {
-    /// The protocol it speaks.
-    #[serde(default)]
-    pub protocol: DeviceProtocol,
-    /// When its last message came, accepted or not, or its last acknowledgement of a command, in seconds since the Unix
-    /// epoch.
-    #[serde(default)]
-    pub last_seen: Option<f64>,
-    /// Commands that wait for it.
-    #[serde(default)]
-    pub commands_waiting: u64,
-    /// Readings that were accepted. Those of a message that was sent again are not counted again.
-    pub accepted: u64,
-    /// Readings or whole messages that were rejected.
-    pub rejected: u64,
-    /// Why the last one was rejected.
-    pub last_rejection: Option<String>,
-    /// The last accepted reading of each resource.
-    #[schemars(with = "BTreeMap<String, SenmlRecord>")]
-    pub last: BTreeMap<String, Record>,
-}
-
-/// How one export is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ExportStatus {
-    /// Whether it is logged in at its target.
-    pub connected: bool,
-    /// Readings its target has not acknowledged.
-    pub pending: u64,
-    /// Readings its target has acknowledged since the export exists.
-    pub acknowledged: u64,
-    /// Why the last connection or delivery failed; absent once a delivery has succeeded, or it is logged in again and nothing
-    /// waits.
-    pub last_error: Option<String>,
-}
-
-/// The outbox of a gateway.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct OutboxStatus {
-    /// Readings in it.
-    pub records: u64,
-    /// Their bytes: records and keys. The file of the store is larger.
-    #[serde(default)]
-    pub bytes: u64,
-    /// Readings that were dropped because it was full, the oldest first.
-    pub dropped: u64,
-}
-
-/// What was refused of one user name since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refused {
-    /// Refused logins, and calls of the management API without a valid token.
-    pub logins: u64,
-    /// Refused messages, subscriptions, and calls of the management API that the token is not for.
-    pub requests: u64,
-    /// Why the last one was refused.
-    pub last_reason: String,
-}
-
-/// What a server says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ServerStatus {
-    /// What is stored of each tenant that has attachments or had messages.
-    #[serde(default)]
-    pub tenants: BTreeMap<String, Usage>,
-    /// What was refused since the start, by user name; `(management)` is whoever called the management API.
-    pub refused: BTreeMap<String, Refused>,
 }
 
 /// What a stream gives.

@@ -1,6 +1,7 @@
 //! What a gateway and a server are configured with alike.
 
-use crate::{Error, Result};
+use crate::{Error, Result, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -89,6 +90,76 @@ pub struct Ports {
 
 const fn is_none(port: &u16) -> bool {
     *port == 0
+}
+
+/// A broker whose messages a gateway takes as readings of devices that it does not know itself.
+///
+/// # Examples
+/// ```
+/// use iotorch_lite::{Bus, Secret};
+///
+/// let bus = Bus::builder().host("edgex-broker").port(1883u16).login(Secret::new("bridge:a password")).build();
+/// assert_eq!(bus.topics, ["edgex/events/device/#"]);
+/// assert!(bus.check().is_ok());
+///
+/// let deaf = Bus::builder().host("edgex-broker").topics(["edgex/#/device".to_owned()]).build();
+/// assert_eq!(deaf.check().unwrap_err().to_string(), "\"edgex/#/device\" is not a topic that can be subscribed to");
+/// ```
+#[derive(Debug, Clone, TypedBuilder)]
+#[builder(field_defaults(setter(into)))]
+pub struct Bus {
+    /// The host name or address of the broker.
+    pub host: String,
+    /// Its port, 1883 if not set.
+    #[builder(default = 1883)]
+    pub port: u16,
+    /// Whether it speaks TLS; its certificate must be from an authority that the gateway trusts.
+    #[builder(default)]
+    pub tls: bool,
+    /// What to log in with: a user name, a colon, and a password.
+    #[builder(default, setter(strip_option))]
+    pub login: Option<Secret>,
+    /// The topics to subscribe to, with wildcards: those of EdgeX's events if not set.
+    #[builder(default = usual_topics())]
+    pub topics: Vec<String>,
+    /// What is said there.
+    #[builder(default)]
+    pub format: BusFormat,
+}
+
+pub(crate) fn usual_topics() -> Vec<String> {
+    vec!["edgex/events/device/#".to_owned()]
+}
+
+impl Bus {
+    /// Whether such a bus can be read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a topic that cannot be subscribed to, for none, and for a login
+    /// without a colon.
+    pub fn check(&self) -> Result<()> {
+        if self.topics.is_empty() {
+            return Err(Error::invalid("a bus has at least one topic"));
+        }
+        if let Some(topic) = self.topics.iter().find(|topic| !rumqttc_v4::valid_filter(topic)) {
+            let topic = topic.escape_debug();
+            return Err(Error::invalid(format!("\"{topic}\" is not a topic that can be subscribed to")));
+        }
+        if self.login.as_ref().is_some_and(|login| !login.expose().contains(':')) {
+            return Err(Error::invalid("the login of a bus is a user name, a colon, and a password"));
+        }
+        Ok(())
+    }
+}
+
+/// What is said on a bus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum BusFormat {
+    /// Events of EdgeX, of API version 3 (as EdgeX 2 to 4 have them, in JSON or CBOR) or 1.
+    #[default]
+    Edgex,
 }
 
 /// How much is taken, so that nobody takes everything.

@@ -1,15 +1,15 @@
 //! Between the resources of iotorch and the objects of the management APIs.
 
-use crate::api::{self, Attachment, Kind, Managed, Resource};
+use crate::api::{self, Attachment, ExportKind, Kind, Managed, Resource};
 use crate::objects::name_of;
 use iotorch_core::{
     Error, ErrorKind, Result,
-    model::{ProfileResource, Range, ResourceName, Sink},
+    model::{ProfileResource, Range, ResourceName, Sink, SinkKind},
     resource::{
         AttachmentOutputs, AttachmentSpec, CredentialHolder, CredentialOutputs, CredentialSpec,
         DeviceOutputs, DeviceSpec, Endpoint, ExportInputs, ExportOutputs, ExportSpec, ExportTarget, Inputs,
-        KindName, NetAddress, Outputs, ProfileOutputs, ProfileSpec, ResourceId, Spec, TenantOutputs,
-        TenantSpec,
+        KindName, MqttVersion, NetAddress, Outputs, ProfileOutputs, ProfileSpec, ResourceId, Spec,
+        TenantOutputs, TenantSpec,
     },
     secret::SecretRef,
 };
@@ -76,7 +76,7 @@ impl Order {
                 Self::new(settings, None)
             }
             (Spec::Export(export), Inputs::Export(inputs)) => match &export.target {
-                ExportTarget::Sink(sink) => Self::new(sink_settings(sink), sink.credentials.as_ref()),
+                ExportTarget::Sink(sink) => Self::new(sink_settings(sink)?, sink.credentials.as_ref()),
                 ExportTarget::Server => to_server(&export.name, inputs),
             },
             (other, _) => Err(unsupported(other.kind())),
@@ -108,7 +108,12 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
     };
     // On the segment between the two the server has an address of its own, and listens on the same port.
     let on_segment = server.port.as_ref().and_then(|port| port.address).map(|address| address.to_string());
+    let kind = match server.attachment.mqtt {
+        MqttVersion::V5 => ExportKind::Mqtt,
+        MqttVersion::V3_1_1 => ExportKind::Mqtt3,
+    };
     let settings = api::Export {
+        kind,
         host: on_segment.unwrap_or_else(|| address.host.clone()),
         port: address.port,
         tls: address.tls,
@@ -119,14 +124,31 @@ fn to_server(name: &str, inputs: &ExportInputs) -> Result<Order> {
     Order::new(settings, Some(&server.credential.secret))
 }
 
-fn sink_settings(sink: &Sink) -> api::Export {
-    api::Export {
+fn sink_settings(sink: &Sink) -> Result<api::Export> {
+    let kind = match sink.kind {
+        SinkKind::Mqtt => ExportKind::Mqtt,
+        SinkKind::Influxdb => ExportKind::Influxdb,
+        _ => {
+            let what = format!("cannot export to sink \"{}\"", sink.name);
+            return Err(Error::new(ErrorKind::Unsupported, what).with_source("its type is not known"));
+        }
+    };
+    Ok(api::Export {
+        kind,
         host: sink.endpoint.host.clone(),
         port: sink.endpoint.port,
         tls: sink.endpoint.tls,
         user_name: None,
         topic: sink.target.clone(),
         client_id: None,
+    })
+}
+
+/// The type of a sink that an export leads to, as it is now.
+fn sink_kind(kind: ExportKind) -> SinkKind {
+    match kind {
+        ExportKind::Mqtt | ExportKind::Mqtt3 => SinkKind::Mqtt,
+        ExportKind::Influxdb => SinkKind::Influxdb,
     }
 }
 
@@ -200,6 +222,7 @@ pub(crate) fn spec_of(object: &Managed<Value>, base: Option<&Spec>) -> Option<Sp
             let Some(Spec::Export(ExportSpec { target, .. })) = base else { return None };
             let target = match target {
                 ExportTarget::Sink(sink) => ExportTarget::Sink(Sink {
+                    kind: sink_kind(settings.kind),
                     endpoint: NetAddress { host: settings.host, port: settings.port, tls: settings.tls },
                     target: settings.topic,
                     ..sink.clone()
@@ -254,9 +277,74 @@ pub(crate) fn outputs_of(
 
 /// Everything that an export uses and can be shown, so that whatever drifts is seen.
 fn destination(export: api::Export) -> String {
-    let scheme = if export.tls { "mqtts" } else { "mqtt" };
+    let scheme = match (export.kind, export.tls) {
+        (ExportKind::Mqtt | ExportKind::Mqtt3, false) => "mqtt",
+        (ExportKind::Mqtt | ExportKind::Mqtt3, true) => "mqtts",
+        (ExportKind::Influxdb, false) => "influxdb over http",
+        (ExportKind::Influxdb, true) => "influxdb over https",
+    };
+    let version = if export.kind == ExportKind::Mqtt3 { " by MQTT 3.1.1" } else { "" };
     let address = NetAddress { host: export.host, port: export.port, tls: export.tls };
     let user = export.user_name.map(|user| format!(" as {user}")).unwrap_or_default();
     let client = export.client_id.map(|client| format!(" (client {client})")).unwrap_or_default();
-    format!("{scheme} {address} {}{user}{client}", export.topic)
+    format!("{scheme} {address} {}{user}{client}{version}", export.topic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iotorch_core::{
+        model::PartName,
+        resource::{ApplicationOutputs, ExportServer},
+    };
+    use serde_json::json;
+
+    fn server(attachment: AttachmentOutputs) -> ExportInputs {
+        let secret = |name| SecretRef::new(name, 1).unwrap();
+        let address = NetAddress { host: "mainflux".to_owned(), port: 1883, tls: false };
+        let application = ApplicationOutputs {
+            version: "0.12.1".to_owned(),
+            endpoints: [("mqtt".to_owned(), Endpoint::Net(address))].into(),
+            admin: secret("admin"),
+        };
+        let credential = CredentialOutputs { user_name: "thing-1".to_owned(), secret: secret("key") };
+        let server = ExportServer { application: application.clone(), attachment, credential, port: None };
+        ExportInputs { application, server: Some(server) }
+    }
+
+    #[test]
+    fn an_export_to_a_server_has_its_topic_and_its_version_of_mqtt() {
+        let ours = to_server("hub", &server(AttachmentOutputs::new("thing-1", "c-1"))).unwrap();
+        let expected = json!({ "host": "mainflux", "port": 1883, "user_name": "thing-1", "topic": "channels/c-1/messages" });
+        assert_eq!(ours.settings, expected);
+        let supermq = AttachmentOutputs {
+            topic: Some("m/d-1/c/c-1".to_owned()),
+            mqtt: MqttVersion::V3_1_1,
+            ..AttachmentOutputs::new("thing-1", "c-1")
+        };
+        let theirs = to_server("hub", &server(supermq)).unwrap().settings;
+        let expected = json!({ "kind": "mqtt-3.1.1", "host": "mainflux", "port": 1883, "user_name": "thing-1", "topic": "m/d-1/c/c-1" });
+        assert_eq!(theirs, expected);
+        let shown = destination(serde_json::from_value(theirs).unwrap());
+        assert_eq!(shown, "mqtt mainflux:1883 m/d-1/c/c-1 as thing-1 by MQTT 3.1.1");
+    }
+
+    #[test]
+    fn a_sink_that_is_found_to_be_another_one_shows_as_it_is() {
+        let endpoint = NetAddress { host: "influx".to_owned(), port: 8086, tls: true };
+        let kind = SinkKind::Influxdb;
+        let name = PartName::new("trends").unwrap();
+        let sink = Sink::builder().name(name).kind(kind).endpoint(endpoint).target("plant").build();
+        let settings = sink_settings(&sink).unwrap();
+        assert_eq!(destination(settings.clone()), "influxdb over https influx:8086 plant");
+        let spec = Spec::from(ExportSpec { name: "trends".to_owned(), target: ExportTarget::Sink(sink) });
+        let found = |settings| {
+            let settings = serde_json::to_value(settings).unwrap();
+            let (mark, path) = (String::new(), "exports/trends".to_owned());
+            let object = Managed { kind: Kind::Export, path, mark, spec: Value::Null, settings };
+            spec_of(&object, Some(&spec)).unwrap()
+        };
+        assert_eq!(found(settings.clone()), spec);
+        assert_ne!(found(api::Export { kind: ExportKind::Mqtt, ..settings }), spec);
+    }
 }

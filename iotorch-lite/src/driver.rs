@@ -147,16 +147,19 @@ fn check_protocol(protocol: DeviceProtocol) -> Option<Issue> {
 }
 
 fn check_sink(sink: &Sink) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    if sink.kind != SinkKind::Mqtt {
-        issues.push(Issue::new(
+    let wrong = match sink.kind {
+        SinkKind::Mqtt if sink.target.is_empty() || sink.target.contains(['#', '+', '\0']) => {
+            let message = format!("{:?} is not a topic that can be published to", sink.target);
+            Issue::new("/target/sink/target", message)
+        }
+        SinkKind::Influxdb if sink.target.is_empty() => {
+            Issue::new("/target/sink/target", "a database has a name")
+        }
+        SinkKind::Mqtt | SinkKind::Influxdb => return Vec::new(),
+        _ => Issue::new(
             "/target/sink/type",
-            "the application \"lite\" exports only to sinks of type mqtt",
-        ));
-    }
-    if sink.target.is_empty() || sink.target.contains(['#', '+', '\0']) {
-        let message = format!("{:?} is not a topic that can be published to", sink.target);
-        issues.push(Issue::new("/target/sink/target", message));
-    }
-    issues
+            "the application \"lite\" exports only to sinks of type mqtt and influxdb",
+        ),
+    };
+    vec![wrong]
 }

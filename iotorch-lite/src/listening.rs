@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{
     fmt,
-    future::Future,
+    future::{self, Future},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -43,6 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) limits: Limits,
     /// How long to wait for ports that others have.
     pub(crate) patience: Duration,
+    /// Whether doors for messages stay closed unless their port is configured.
+    pub(crate) closed: bool,
 }
 
 /// The doors of a gateway or server, open but with nobody at them yet.
@@ -63,14 +65,21 @@ impl Wanted {
 
     /// Opens the doors; ports that are not configured are those used before in the directory, or else any free ones.
     pub(crate) async fn open(&self, dir: &DataDir, patience: Patience) -> Result<(Doors, Ports)> {
-        let ports = dir.ports(self.ports)?;
+        let mut ports = dir.ports(self.ports)?;
+        if self.closed {
+            ports = Ports { management: ports.management, ..self.ports };
+        }
         let at = Listen::default();
         let at = self.management.as_ref().unwrap_or(&at);
         let seats = self.limits.connections;
         let managers = MANAGERS.min(seats);
         let management = Door::open(at, ports.management, Service::MANAGEMENT, managers, patience).await?;
-        let mqtt = Door::open(&self.data, ports.mqtt, Service::MQTT, seats, patience).await?;
-        let http = Door::open(&self.data, ports.http, Service::HTTP, seats, patience).await?;
+        let door = async |port, service| match port {
+            0 if self.closed => Ok(Door::closed(&self.data, seats)),
+            port => Door::open(&self.data, port, service, seats, patience).await,
+        };
+        let mqtt = door(ports.mqtt, Service::MQTT).await?;
+        let http = door(ports.http, Service::HTTP).await?;
         let ports =
             Ports { mqtt: mqtt.port(), http: http.port(), management: management.port(), coap: ports.coap };
         Ok((Doors { mqtt, http, management }, ports))
@@ -121,9 +130,9 @@ impl Service {
     const MANAGEMENT: Self = Self { protocol: "http/1.1", port: "managementPort" };
 }
 
-/// A port that is listened on.
+/// A port that is listened on, or a door that is closed.
 pub(crate) struct Door {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     seats: Arc<Seats>,
@@ -164,7 +173,12 @@ impl Door {
             Ok((listener, address))
         };
         let (listener, address) = patience.bind((at.address, port).into(), service.port, bind).await?;
-        Ok(Self { listener, address, tls, seats: Seats::new(seats) })
+        Ok(Self { listener: Some(listener), address, tls, seats: Seats::new(seats) })
+    }
+
+    /// A door that nobody can come through; its port is 0.
+    pub(crate) fn closed(at: &Listen, seats: usize) -> Self {
+        Self { listener: None, address: (at.address, 0).into(), tls: None, seats: Seats::new(seats) }
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -211,8 +225,9 @@ impl Door {
     }
 
     async fn next(&self) -> (TcpStream, SocketAddr, Seat) {
+        let Some(listener) = &self.listener else { return future::pending().await };
         loop {
-            match self.listener.accept().await {
+            match listener.accept().await {
                 Ok((stream, peer)) => match self.seats.take(peer) {
                     Some(seat) => return (stream, peer, seat),
                     None => tracing::info!(%peer, "refused: there are too many connections"),

@@ -145,6 +145,20 @@ impl Metrics {
         self.gauges("export_connected", help, "export", &of(|export| u64::from(export.connected)));
         let help = "Readings the target has not acknowledged";
         self.gauges("export_pending_readings", help, "export", &of(|export| export.pending));
+        let help = "Readings the target can never take";
+        self.counters("export_unsendable_readings", help, "export", &of(|export| export.unsendable));
+        if let Some(bus) = &status.bus {
+            self.gauge("bus_connected", "Whether the bus is read", u64::from(bus.connected));
+            self.counter("bus_messages", "Messages that came over the bus", bus.messages);
+            self.counter("bus_readings", "Readings taken from the bus", bus.taken);
+            self.counter(
+                "bus_text_readings",
+                "Readings taken as text because SenML has no better",
+                bus.as_text,
+            );
+            self.counter("bus_refused_readings", "Readings and messages of the bus not taken", bus.refused);
+            self.counter("bus_repeated_events", "Events of the bus that came again", bus.repeated);
+        }
         let help = "Readings the target has acknowledged";
         self.counters("export_acknowledged_readings", help, "export", &of(|export| export.acknowledged));
     }

@@ -1,10 +1,13 @@
 //! What documents can set of a gateway or server: the `settings` of one whose application is `lite`.
 
-use crate::{GatewayConfig, Limits, Listen, Ports, Secret, ServerConfig, Tls};
+use crate::{
+    Bus, BusFormat, GatewayConfig, Limits, Listen, Ports, Secret, ServerConfig, Tls, config::usual_topics,
+};
 use iotorch_core::{
     Issue,
     model::{ByteSize, Settings, TimeSpan},
-    resource::Role,
+    resource::{NetAddress, Role},
+    secret::SecretRef,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +74,46 @@ pub struct LiteSettings {
     /// How long a server keeps messages, such as `30d`; for ever if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<TimeSpan>,
+    /// A bus that a gateway reads, such as that of EdgeX. What is said there are its readings, of devices that it does not know
+    /// itself; its doors for devices are closed, except those whose ports are set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusSettings>,
+}
+
+/// A bus that a gateway reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BusSettings {
+    /// Its MQTT broker. With TLS its certificate must be from an authority that the gateway trusts.
+    pub endpoint: NetAddress,
+    /// The secret to log in with: a user name, a colon, and a password. Without it nobody logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<SecretRef>,
+    /// The topics to subscribe to, with wildcards; those of EdgeX's events, `edgex/events/device/#`, if not set.
+    #[serde(default = "usual_topics", skip_serializing_if = "is_usual")]
+    #[schemars(length(min = 1))]
+    pub topics: Vec<String>,
+    /// What is said there: `edgex`.
+    #[serde(default)]
+    pub format: BusFormat,
+}
+
+fn is_usual(topics: &[String]) -> bool {
+    topics == usual_topics()
+}
+
+impl BusSettings {
+    /// A bus at this broker that says what EdgeX does, with nobody logged in.
+    #[must_use]
+    pub fn at(endpoint: NetAddress) -> Self {
+        Self { endpoint, credentials: None, topics: usual_topics(), format: BusFormat::default() }
+    }
+
+    /// What a gateway needs to read it; what the secret holds is for who starts the gateway to add.
+    fn bus(&self) -> Bus {
+        let Self { endpoint: NetAddress { host, port, tls }, topics, format, .. } = self.clone();
+        Bus::builder().host(host).port(port).tls(tls).topics(topics).format(format).build()
+    }
 }
 
 /// A certificate and its key.
@@ -94,6 +137,7 @@ impl LiteSettings {
         let mut issues = read.check_role(role);
         issues.extend(read.check_ports());
         issues.extend(read.check_listeners());
+        issues.extend(read.check_bus());
         if issues.is_empty() { Ok(read) } else { Err(issues) }
     }
 
@@ -107,6 +151,7 @@ impl LiteSettings {
         let server = role == Role::Server;
         refuse(server && self.outbox_limit.is_some(), "outboxLimit", "a server has no outbox");
         refuse(server && self.coap_port.is_some(), "coapPort", "a server does not speak CoAP");
+        refuse(server && self.bus.is_some(), "bus", "only a gateway reads a bus");
         refuse(!server && self.retention.is_some(), "retention", "only a server keeps messages");
         refuse(self.outbox_limit == Some(0), "outboxLimit", "an outbox holds at least 1 reading");
         let none = |span: TimeSpan| span.duration().is_zero();
@@ -138,6 +183,14 @@ impl LiteSettings {
         let management = management.and_then(|management| management.check().err());
         let management = management.map(|error| Issue::new("/settings/managementListen", error.to_string()));
         data.into_iter().chain(management).collect()
+    }
+
+    fn check_bus(&self) -> Option<Issue> {
+        let bus = self.bus.as_ref()?;
+        if bus.endpoint.host.is_empty() || bus.endpoint.port == 0 {
+            return Some(Issue::new("/settings/bus/endpoint", "a bus has a host and a port from 1 to 65535"));
+        }
+        bus.bus().check().err().map(|error| Issue::new("/settings/bus/topics", error.to_string()))
     }
 
     fn at(&self, address: IpAddr) -> Listen {
@@ -175,7 +228,8 @@ impl LiteSettings {
         }
     }
 
-    /// What a gateway with these settings needs to start. Its files and addresses are looked at then.
+    /// What a gateway with these settings needs to start, but for what the secret of its bus holds ([`Bus::login`]). Its files and
+    /// addresses are looked at then.
     #[must_use]
     pub fn gateway(&self, data_dir: &Path, admin_token: Secret) -> GatewayConfig {
         let mut config = GatewayConfig::builder().data_dir(data_dir).admin_token(admin_token).build();
@@ -184,6 +238,7 @@ impl LiteSettings {
         config.ports = self.ports();
         config.limits = self.limits();
         config.trust.clone_from(&self.trust);
+        config.bus = self.bus.as_ref().map(BusSettings::bus);
         config.outbox_limit = self.outbox_limit.unwrap_or(config.outbox_limit);
         config
     }

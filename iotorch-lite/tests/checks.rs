@@ -150,6 +150,42 @@ fn what_gateways_and_servers_cannot_do_is_refused() {
             ),
         ),
         (
+            "gateway that reads a bus",
+            set(
+                Role::Gateway,
+                serde_json::json!({ "bus": { "endpoint": { "host": "edgex-broker", "port": 8883, "tls": true }, "credentials": "bus-login" } }),
+            ),
+        ),
+        (
+            "gateway that reads nothing of a bus",
+            set(
+                Role::Gateway,
+                serde_json::json!({ "bus": { "endpoint": { "host": "b", "port": 1883 }, "topics": [] } }),
+            ),
+        ),
+        (
+            "gateway that reads a topic that there cannot be",
+            set(
+                Role::Gateway,
+                serde_json::json!({ "bus": { "endpoint": { "host": "b", "port": 1883 }, "topics": ["a", "a#"] } }),
+            ),
+        ),
+        (
+            "gateway that reads a bus of another sort",
+            set(
+                Role::Gateway,
+                serde_json::json!({ "bus": { "endpoint": { "host": "b", "port": 1883 }, "format": "opcua" } }),
+            ),
+        ),
+        (
+            "gateway that reads a bus nowhere",
+            set(Role::Gateway, serde_json::json!({ "bus": { "endpoint": { "host": "", "port": 0 } } })),
+        ),
+        (
+            "server that reads a bus",
+            set(Role::Server, serde_json::json!({ "bus": { "endpoint": { "host": "b", "port": 1883 } } })),
+        ),
+        (
             "external gateway",
             application(Role::Gateway, |spec| {
                 spec.external = external(&[("management", false), ("mqtt", false)])
@@ -185,6 +221,10 @@ fn what_gateways_and_servers_cannot_do_is_refused() {
                 sink.kind = SinkKind::Influxdb;
                 sink.endpoint.tls = true;
             }),
+        ),
+        (
+            "InfluxDB without a database",
+            sink(|sink| (sink.kind, sink.target) = (SinkKind::Influxdb, String::new())),
         ),
         ("port", PortSpec { part: name("gw"), binding: None, snssai: None }.into()),
     ];

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::*;
+use common::{
+    systems::{is_required, is_there},
+    *,
+};
 use iotorch_lite::{
     Gateway, GatewayConfig, Limits,
     api::{CommandState, Device, DeviceProtocol, NewCommand, Nothing},
@@ -12,9 +15,7 @@ use iotorch_lite::{
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 use std::{
-    env,
     future::Future,
-    path::PathBuf,
     process::{ExitCode, Stdio},
     time::Duration,
 };
@@ -53,19 +54,6 @@ fn main() -> ExitCode {
         trial("a_device_moves_from_key_to_key", |client| run(rotated(client)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test looks for the programs of this machine")]
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder: PathBuf| folder.join(program).is_file())
-}
-
-/// Whether this system must be there, as CONTRIBUTING.md says.
-#[allow(clippy::disallowed_methods, reason = "a test is told by the environment what must be there")]
-fn is_required(system: &str) -> bool {
-    let required = env::var("IOTORCH_REQUIRE").unwrap_or_default();
-    required.split(',').any(|word| ["all", system].contains(&word.trim()))
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -12,7 +12,7 @@ mod common;
 
 use common::*;
 use iotorch_lite::{
-    api::{Attachment, Export, MessageQuery},
+    api::{Attachment, Export, ExportKind, MessageQuery},
     client::{GatewayClient, ServerClient},
     senml::Value,
 };
@@ -194,6 +194,7 @@ async fn survives() -> Result<()> {
 
 fn export_of(attachment: &Attachment) -> Export {
     Export {
+        kind: ExportKind::Mqtt,
         host: "127.0.0.1".to_owned(),
         port: 0,
         tls: false,

@@ -147,6 +147,27 @@ mod rules {
     }
 
     #[test]
+    fn times_keep_their_nanoseconds_in_both_formats() {
+        let pack = r#"[{"bt":1795409404.5,"n":"a","v":1,"t":0.010374078},{"n":"b","v":1},{"bt":0,"n":"c","v":1,"t":1795409404510374079e-9}]"#;
+        let records = read(pack);
+        let nanoseconds: Vec<_> = records.iter().map(|record| record.nanoseconds).collect();
+        let expected = [Some(1_795_409_404_510_374_078), None, Some(1_795_409_404_510_374_079)];
+        assert_eq!(nanoseconds, expected, "a double tells the second one");
+        assert_eq!(records[0].time, 1_795_409_404.510_374);
+        for format in [Format::Json, Format::Cbor] {
+            assert_eq!(parse(&write(&records, format), NOW).unwrap(), records);
+        }
+        let json = String::from_utf8(write(&records, Format::Json)).unwrap();
+        assert!(
+            json.contains(r#""t":1795409404.510374078}"#) && json.contains(r#""t":1795409404.5}"#),
+            "{json}"
+        );
+        let moved = Record { time: 1.6e9, ..records[0].clone() };
+        let json = String::from_utf8(write(&[moved], Format::Json)).unwrap();
+        assert!(json.ends_with(r#""t":1600000000.0}]"#), "they are those of another time: {json}");
+    }
+
+    #[test]
     fn a_sum_needs_no_value() {
         let records = read(r#"[{"n":"energy","s":12.5}]"#);
         assert_eq!((records[0].value.clone(), records[0].sum), (None, Some(12.5)));
@@ -343,6 +364,7 @@ mod laws {
                 value: Some(value),
                 sum,
                 time,
+                nanoseconds: None,
                 update_time,
                 extensions,
             },
@@ -388,6 +410,7 @@ mod laws {
             value,
             sum: read.sum,
             time: read.time.timestamp() as f64,
+            nanoseconds: None,
             update_time: read.update_time,
             extensions: BTreeMap::new(),
         }

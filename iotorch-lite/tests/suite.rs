@@ -236,7 +236,7 @@ impl Subject for Lite {
             .using([attachment(), attachment().credential(1)]),
             Sample::new(gateway().export(&name("broker")), sink(mqtt, "readings"))
                 .updated_to(sink(mqtt, "others"))
-                .faulty_as(sink(SinkKind::Influxdb, "readings")),
+                .faulty_as(sink(mqtt, "readings/#")),
         ]
     }
 

@@ -23,6 +23,8 @@ pub(crate) const HOW_TO_DO_WITHOUT: &str = "set IOTORCH_REQUIRE to the systems t
 /// The real systems that Debian packages bring.
 const SYSTEMS: &[System] = &[
     System { name: "mosquitto", requirement: Requirement::new("mosquitto_pub", &["mosquitto-clients"]) },
+    System { name: "mosquitto", requirement: Requirement::new("mosquitto", &["mosquitto"]) },
+    System { name: "influxdb", requirement: Requirement::new("influxd", &["influxdb"]) },
     System { name: "libcoap", requirement: Requirement::new("coap-client-openssl", &["libcoap3-bin"]) },
 ];
 

@@ -4,7 +4,7 @@ use clap::Args;
 use iotorch_core::{model::TimeSpan, resource::Role};
 use iotorch_lite::Server;
 
-use super::standalone::{Listening, Standalone, not_started, tell};
+use super::standalone::{Listening, Standalone, not_started, open, tell};
 use crate::{cli::Setting, exit::Exit, failure::Result, interrupt, open_files};
 
 /// Run one server of its own in this process, for a host or a pod
@@ -37,8 +37,8 @@ pub(crate) async fn exec(args: ServerArgs, setting: &Setting) -> Result<Exit> {
     let server = started.map_err(|error| not_started(Role::Server, data_dir, error))?;
     let listening = Listening {
         role: Role::Server,
-        mqtt: server.mqtt_address(),
-        http: server.http_address(),
+        mqtt: open(server.mqtt_address()),
+        http: open(server.http_address()),
         coap: None,
         management: server.management_address(),
         admin_token_file,

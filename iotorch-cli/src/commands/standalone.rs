@@ -178,9 +178,11 @@ pub(crate) struct Listening {
     /// Which of the two.
     pub(crate) role: Role,
     /// For messages over MQTT.
-    pub(crate) mqtt: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt: Option<SocketAddr>,
     /// For messages over HTTP.
-    pub(crate) http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
     /// For messages over CoAP, in UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) coap: Option<SocketAddr>,
@@ -189,6 +191,11 @@ pub(crate) struct Listening {
     /// The file with the token of its management API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_token_file: Option<PathBuf>,
+}
+
+/// An address, unless its door is closed.
+pub(crate) fn open(address: SocketAddr) -> Option<SocketAddr> {
+    Some(address).filter(|address| address.port() != 0)
 }
 
 /// Says where it listens; with --output json in one line.

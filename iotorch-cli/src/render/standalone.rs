@@ -6,8 +6,8 @@ use crate::commands::standalone::Listening;
 pub(crate) fn listening(listening: &Listening) -> String {
     let token = listening.admin_token_file.as_ref().map(|path| path.display().to_string());
     let rows = [
-        ("mqtt", Some(listening.mqtt.to_string())),
-        ("http", Some(listening.http.to_string())),
+        ("mqtt", listening.mqtt.map(|address| address.to_string())),
+        ("http", listening.http.map(|address| address.to_string())),
         ("coap", listening.coap.map(|address| format!("{address} (DTLS)"))),
         ("management", Some(listening.management.to_string())),
         ("token in", token),
@@ -27,14 +27,16 @@ mod tests {
         let at = |port: u16| ([127, 0, 0, 1], port).into();
         let mut told = Listening {
             role: Role::Gateway,
-            mqtt: at(1883),
-            http: at(8080),
+            mqtt: Some(at(1883)),
+            http: Some(at(8080)),
             coap: Some(at(5684)),
             management: at(9000),
             admin_token_file: Some("/data/admin-token".into()),
         };
         let gateway = listening(&told);
         (told.role, told.coap, told.admin_token_file) = (Role::Server, None, None);
-        insta::assert_snapshot!([gateway, listening(&told)].join("\n\n"));
+        let server = listening(&told);
+        (told.role, told.mqtt, told.http) = (Role::Gateway, None, None);
+        insta::assert_snapshot!([gateway, server, listening(&told)].join("\n\n"));
     }
 }

@@ -89,3 +89,37 @@ fn a_token_comes_from_the_environment_where_it_is_set() {
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().code(), Some(0));
 }
+
+#[test]
+fn a_gateway_that_reads_a_bus_has_no_doors_and_its_secret_from_the_environment() {
+    let home = Home::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let arguments = ["gateway", "--data-dir", "bridge", "--bus", &nobody, "--http-port"];
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut command = home.command(&[&arguments[..], &[&port, "--output", "json"]].concat());
+    let out = std::fs::File::create(home.path().join("bridge.out")).unwrap();
+    let mut gateway = Running::of(command.env("IOTORCH_BUS_CREDENTIALS", "bridge:a secret").stdout(out));
+    eventually("it says where it listens", || home.printed("bridge").ends_with('\n'));
+    let told: Value = serde_json::from_str(&home.printed("bridge")).unwrap();
+    assert!(told.get("mqtt").is_none() && told.get("coap").is_none(), "{told}");
+    assert_eq!(told["http"], format!("127.0.0.1:{port}"));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().code(), Some(0));
+
+    home.write("bus.yaml", "bus: { endpoint: { host: broker, port: 1883 }, credentials: bus-login }\n");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--config", "bus.yaml"], "cannot use IOTORCH_BUS_CREDENTIALS for the bus"),
+        (&["--bus", "broker:1883", "--bus-topic", "a/#/b"], "bus/topics: \"a/#/b\" is not a topic"),
+        (&["--bus", "broker"], "use a host and a port"),
+        (&["--bus-tls"], "--bus"),
+    ];
+    for (options, why) in cases {
+        let output = home.iotorch(&[&["gateway", "--data-dir", "other"], options].concat());
+        assert!(
+            !output.status.success() && stderr(&output).contains(why),
+            "{options:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert!(!home.path().join("other").exists(), "what is refused leaves nothing behind");
+}

@@ -42,7 +42,7 @@ pub struct LogEntry {
     pub level: Level,
     /// What it is about, such as `started` or `refused-login`.
     pub event: String,
-    /// Whom it is about: a user name, an export; or nothing.
+    /// Whom it is about: a user name, an export, a reading, a topic; or nothing.
     pub subject: String,
     /// What happened, for people.
     pub message: String,

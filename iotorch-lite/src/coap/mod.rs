@@ -98,6 +98,14 @@ impl CoapListener {
         Ok(Self { port, peers, tasks, stop: stop.drop_guard() })
     }
 
+    /// A listener that nobody can come to.
+    pub(crate) fn closed(limits: CoapLimits) -> Self {
+        let stop = CancellationToken::new();
+        let peers = Arc::new(Peers::new(limits.sessions, stop.clone()));
+        Self { port: 0, peers, tasks: TaskTracker::new(), stop: stop.drop_guard() }
+    }
+
+    /// Its port, 0 if it is closed.
     pub(crate) const fn port(&self) -> u16 {
         self.port
     }

@@ -193,7 +193,9 @@ impl Outbox {
         while let Some(batch) = outbox::next(&self.0.begin_read()?, EXPORT)? {
             packs.push(senml::write(&batch.records, Format::Json));
             let txn = self.0.begin_write()?;
-            outbox::acknowledge(&txn, EXPORT, batch.last, batch.records.len() as u64)?;
+            let acknowledged = batch.records.len() as u64;
+            let passed = outbox::Passed { last: batch.last, acknowledged, unsendable: 0, why: None };
+            outbox::acknowledge(&txn, EXPORT, &passed)?;
             txn.commit()?;
         }
         Ok((accepted, rejected, packs))

@@ -2,6 +2,7 @@
 
 use super::{
     App, Core,
+    forward::Link,
     orders::{self, Patience},
     outbox, state,
 };
@@ -125,14 +126,15 @@ fn look(core: &Core) -> Result<GatewayStatus> {
                     devices.insert(name, status);
                 }
                 Kind::Export => {
-                    let (link, (pending, acknowledged)) =
+                    let (Link { connected, last_error }, progress) =
                         (core.links.get(&name), outbox::progress(txn, &name)?);
-                    let (connected, last_error) = (link.connected, link.last_error);
-                    exports.insert(name, ExportStatus { connected, pending, acknowledged, last_error });
+                    exports.insert(name, ExportStatus { connected, last_error, ..progress });
                 }
                 _ => {}
             }
         }
-        Ok(GatewayStatus { devices, exports, outbox: outbox::fill(txn)?, refused: core.refusals.all() })
+        let bus = core.bus.as_ref().map(|bus| bus.status(txn)).transpose()?;
+        let (outbox, refused) = (outbox::fill(txn)?, core.refusals.all());
+        Ok(GatewayStatus { devices, exports, outbox, bus, refused })
     })
 }

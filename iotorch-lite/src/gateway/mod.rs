@@ -1,5 +1,6 @@
 //! The gateway: devices log in over MQTT, HTTP or CoAP, their readings are judged by their profiles and forwarded to every export.
 
+mod bus;
 pub(crate) mod commands;
 mod forward;
 #[cfg(fuzzing)]
@@ -12,7 +13,7 @@ mod repeats;
 mod state;
 
 use crate::{
-    Limits, Listen, Ports, Result, Secret,
+    Bus, Limits, Listen, Ports, Result, Secret,
     access::{Access, Key, Protocol, Taken},
     broker::{Broker, Clients},
     clock,
@@ -54,9 +55,12 @@ pub struct GatewayConfig {
     /// Where the management API is; the loopback interface without TLS if not set.
     #[builder(default)]
     pub management: Option<Listen>,
-    /// The ports.
+    /// The ports. With a bus, doors for devices that have none here stay closed.
     #[builder(default)]
     pub ports: Ports,
+    /// The bus that it reads, if any.
+    #[builder(default)]
+    pub bus: Option<Bus>,
     /// How much is taken.
     #[builder(default)]
     pub limits: Limits,
@@ -83,6 +87,7 @@ pub struct Gateway {
     broker: Broker,
     coap: CoapListener,
     serving: [JoinHandle<()>; 2],
+    reading: Option<JoinHandle<()>>,
     stop: DropGuard,
 }
 
@@ -99,6 +104,7 @@ pub(crate) struct Core {
     /// Told of each change of the outbox.
     appended: watch::Sender<()>,
     bounds: outbox::Bounds,
+    bus: Option<bus::Reader>,
     trust: Option<PathBuf>,
 }
 
@@ -139,12 +145,14 @@ impl Gateway {
     ///
     /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if the data directory is in use, or a port is and stays so,
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the directory cannot be used, and
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit that lets nothing through, for a certificate that cannot
-    /// be used, and for an address beyond this host without TLS unless that is `insecure`.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit that lets nothing through, for a bus that cannot be read
+    /// ([`Bus::check`]), for a certificate that cannot be used, and for an address beyond this host without TLS unless that is `insecure`.
     pub async fn start(config: GatewayConfig) -> Result<Self> {
         let GatewayConfig { listen, management, ports, limits, patience, .. } = config.clone();
-        let wanted = Wanted { data: listen, management, ports, limits, patience };
+        let closed = config.bus.is_some();
+        let wanted = Wanted { data: listen, management, ports, limits, patience, closed };
         wanted.check()?;
+        config.bus.iter().try_for_each(Bus::check)?;
         if let Some(trust) = &config.trust {
             tls::trusting(Some(trust))?;
         }
@@ -168,7 +176,10 @@ impl Gateway {
         let (Doors { mqtt, http, management }, ports) = wanted.open(dir, patience).await?;
         let limits = CoapLimits { sessions: wanted.limits.connections, packet: wanted.limits.packet };
         let at = SocketAddr::from((wanted.data.address, ports.coap));
-        let coap = CoapListener::start(at, Arc::clone(&access), limits, patience).await?;
+        let coap = match ports.coap {
+            0 if wanted.closed => CoapListener::closed(limits),
+            _ => CoapListener::start(at, Arc::clone(&access), limits, patience).await?,
+        };
         let ports = Ports { coap: coap.port(), ..ports };
         dir.record(ports)?;
         let seats = [("mqtt", mqtt.seats()), ("http", http.seats())];
@@ -189,23 +200,24 @@ impl Gateway {
             http::serve(http, "gateway", packet, access, stop.clone()),
             web::serve(management, router, stop.clone()),
         ];
+        let reading = bus::read(core, stop.clone());
         let addresses = wanted.addresses(ports);
-        Ok(Self { addresses, app, broker, coap, serving, stop: stop.drop_guard() })
+        Ok(Self { addresses, app, broker, coap, serving, reading, stop: stop.drop_guard() })
     }
 
-    /// Where devices connect that speak MQTT.
+    /// Where devices connect that speak MQTT; port 0 where that door is closed.
     #[must_use]
     pub const fn mqtt_address(&self) -> SocketAddr {
         self.addresses.mqtt
     }
 
-    /// Where devices connect that speak HTTP.
+    /// Where devices connect that speak HTTP; port 0 where that door is closed.
     #[must_use]
     pub const fn http_address(&self) -> SocketAddr {
         self.addresses.http
     }
 
-    /// Where devices connect that speak CoAP over DTLS.
+    /// Where devices connect that speak CoAP over DTLS; port 0 where that door is closed.
     #[must_use]
     pub const fn coap_address(&self) -> SocketAddr {
         self.addresses.coap
@@ -221,7 +233,7 @@ impl Gateway {
     pub async fn stop(self) {
         drop(self.stop);
         // A panic of the task has been reported by the panic hook.
-        let _ = join_all(self.serving).await;
+        let _ = join_all(self.serving.into_iter().chain(self.reading)).await;
         self.broker.stop().await;
         self.coap.stop().await;
         self.app.changes.finish().await;
@@ -244,8 +256,17 @@ impl Core {
             limiter: Limiter::new(&config.limits),
             links: Links::default(),
             appended: watch::Sender::new(()),
+            bus: config.bus.clone().map(bus::Reader::new),
             bounds: outbox::Bounds { readings: config.outbox_limit, bytes: config.limits.stored },
             trust: config.trust.clone(),
+        }
+    }
+
+    /// Logs that the oldest readings had to make room.
+    fn tell_dropped(&self, dropped: u64) {
+        if dropped > 0 {
+            let message = format!("{dropped} readings were dropped because the outbox was full");
+            self.log.warning("dropped", "", message);
         }
     }
 
@@ -302,13 +323,7 @@ impl Access for Core {
         self.appended.send_replace(());
         self.counters.message(&taken);
         self.log.rejected(user, &taken.rejected);
-        if dropped > 0 {
-            self.log.warning(
-                "dropped",
-                "",
-                format!("{dropped} readings were dropped because the outbox was full"),
-            );
-        }
+        self.tell_dropped(dropped);
         Ok(taken)
     }
 

@@ -4,12 +4,18 @@
 //! last number it has acknowledged. Sequence numbers start again in a new data directory, so each outbox has a
 //! random identifier beside them: a receiver that has seen (origin, sequence) has seen the reading.
 
-use crate::{Result, api::OutboxStatus, objects::unreadable, senml::Record};
+use crate::{
+    Result,
+    api::{ExportStatus, OutboxStatus},
+    senml::{self, Record},
+};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 const READINGS: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox");
 /// By export: the cursor, and how many readings were acknowledged.
 const CURSORS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("outbox-cursors");
+/// By export: how many readings its target can never take, and why the last one cannot be sent.
+const UNSENDABLE: TableDefinition<&str, (u64, &str)> = TableDefinition::new("outbox-unsendable");
 const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("outbox-numbers");
 const ORIGIN: TableDefinition<(), &str> = TableDefinition::new("outbox-origin");
 
@@ -48,6 +54,7 @@ pub(crate) struct Batch {
 pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(READINGS)?;
     txn.open_table(CURSORS)?;
+    txn.open_table(UNSENDABLE)?;
     weigh(txn)?;
     let mut origin = txn.open_table(ORIGIN)?;
     if origin.is_empty()? {
@@ -89,7 +96,7 @@ pub(crate) fn append<'a>(
     let (mut sequence, mut bytes) = (number(&numbers, SEQUENCE)?, number(&numbers, BYTES)?);
     for record in records {
         sequence += 1;
-        let record = serde_json::to_vec(record).map_err(unreadable)?;
+        let record = senml::keep(record);
         bytes += size(&record);
         readings.insert(sequence, record.as_slice())?;
     }
@@ -120,6 +127,7 @@ pub(crate) fn join(txn: &WriteTransaction, export: &str) -> Result<()> {
 /// Forgets an export, and the readings that waited only for it.
 pub(crate) fn leave(txn: &WriteTransaction, export: &str) -> Result<()> {
     txn.open_table(CURSORS)?.remove(export)?;
+    txn.open_table(UNSENDABLE)?.remove(export)?;
     trim(txn)
 }
 
@@ -137,7 +145,7 @@ pub(crate) fn next(txn: &ReadTransaction, export: &str) -> Result<Option<Batch>>
         if bytes > PACK_BYTES && !batch.records.is_empty() {
             break;
         }
-        let mut record: Record = serde_json::from_slice(reading.value()).map_err(unreadable)?;
+        let mut record = senml::restore(reading.value())?;
         record.extensions.insert(SEQUENCE_FIELD.to_owned(), sequence.value().into());
         batch.records.push(record);
         batch.last = sequence.value();
@@ -149,14 +157,36 @@ pub(crate) fn next(txn: &ReadTransaction, export: &str) -> Result<Option<Batch>>
     Ok(Some(batch))
 }
 
-/// Notes that an export has everything up to `last`, and removes what every export has.
-pub(crate) fn acknowledge(txn: &WriteTransaction, export: &str, last: u64, count: u64) -> Result<()> {
+/// What an export is done with.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// The last reading.
+    pub(crate) last: u64,
+    /// How many its target has acknowledged.
+    pub(crate) acknowledged: u64,
+    /// How many its target can never take, and why not.
+    pub(crate) unsendable: u64,
+    pub(crate) why: Option<String>,
+}
+
+/// Notes that an export is done with everything up to a reading, and removes what every export is done with.
+pub(crate) fn acknowledge(txn: &WriteTransaction, export: &str, passed: &Passed) -> Result<()> {
     {
         let mut cursors = txn.open_table(CURSORS)?;
         let Some((_, acknowledged)) = cursors.get(export)?.map(|row| row.value()) else { return Ok(()) };
-        cursors.insert(export, (last, acknowledged + count))?;
+        cursors.insert(export, (passed.last, acknowledged + passed.acknowledged))?;
+        if let Some(why) = &passed.why {
+            let mut unsendable = txn.open_table(UNSENDABLE)?;
+            let before = unsendable.get(export)?.map_or(0, |row| row.value().0);
+            unsendable.insert(export, (before + passed.unsendable, why.as_str()))?;
+        }
     }
     trim(txn)
+}
+
+/// What tells the readings of this outbox from those of any other.
+pub(crate) fn origin(txn: &ReadTransaction) -> Result<String> {
+    Ok(txn.open_table(ORIGIN)?.get(())?.map_or_else(String::new, |origin| origin.value().to_owned()))
 }
 
 /// What is in the outbox, and what was dropped from it.
@@ -166,16 +196,21 @@ pub(crate) fn fill(txn: &ReadTransaction) -> Result<OutboxStatus> {
     Ok(OutboxStatus { records, bytes: number(&numbers, BYTES)?, dropped: number(&numbers, DROPPED)? })
 }
 
-/// Readings that wait for an export, and that it has acknowledged.
-pub(crate) fn progress(txn: &ReadTransaction, export: &str) -> Result<(u64, u64)> {
+/// How far an export is; whether it is connected is not known here.
+pub(crate) fn progress(txn: &ReadTransaction, export: &str) -> Result<ExportStatus> {
     let Some((cursor, acknowledged)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else {
-        return Ok((0, 0));
+        return Ok(ExportStatus::default());
+    };
+    let (unsendable, last_unsendable) = match txn.open_table(UNSENDABLE)?.get(export)? {
+        Some(row) => (row.value().0, Some(row.value().1.to_owned())),
+        None => (0, None),
     };
     let readings = txn.open_table(READINGS)?;
     let before = readings.first()?.map_or(0, |(first, _)| first.value() - 1);
     let last = readings.last()?.map_or(0, |(last, _)| last.value());
     // Numbers in the outbox have no gaps, so nothing has to be counted.
-    Ok((last.saturating_sub(cursor.max(before)), acknowledged))
+    let pending = last.saturating_sub(cursor.max(before));
+    Ok(ExportStatus { pending, acknowledged, unsendable, last_unsendable, ..ExportStatus::default() })
 }
 
 fn trim(txn: &WriteTransaction) -> Result<()> {

@@ -118,6 +118,7 @@ fn accept(resource: &Resource, record: Record) -> Result<Record, String> {
     Ok(Record {
         unit,
         sum: record.sum,
+        nanoseconds: record.nanoseconds,
         update_time: record.update_time,
         ..Record::new("", record.time, value)
     })

@@ -3,7 +3,10 @@
 //! A message is known by the readings it brings, times included. What the device gave no time has that of its arrival, so it
 //! always is new; what the device gave an absolute time is not, however often it is sent.
 
-use crate::{Result, objects::unreadable, senml::Record};
+use crate::{
+    Result,
+    senml::{self, Record},
+};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
@@ -55,7 +58,7 @@ fn digest<'a>(readings: impl Iterator<Item = &'a Record>) -> Result<[u8; DIGEST]
     let mut hash = Sha256::new();
     for record in readings {
         // JSON has no line feed outside of its texts, and there it is escaped.
-        hash.update(serde_json::to_vec(record).map_err(unreadable)?);
+        hash.update(senml::keep(record));
         hash.update(b"\n");
     }
     let mut digest = [0; DIGEST];

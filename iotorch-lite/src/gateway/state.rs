@@ -1,13 +1,13 @@
 //! What a gateway knows: its objects, and what it has heard from each device.
 
-use super::{commands, outbox, readings, repeats};
+use super::{bus, commands, outbox, readings, repeats};
 use crate::{
     Error, ErrorKind, Result, Secret,
     access::{Key, Protocol, Taken},
-    api::{Device, DeviceProtocol, DeviceStatus, Export, Kind, Profile},
+    api::{Device, DeviceProtocol, DeviceStatus, Export, ExportKind, Kind, Profile},
     managing::Ended,
-    objects::{self, Kept, OBJECTS, Object, name_of, unreadable},
-    senml::Record,
+    objects::{self, Kept, OBJECTS, Object, name_of},
+    senml,
 };
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
@@ -23,6 +23,7 @@ pub(crate) fn setup(txn: &WriteTransaction) -> Result<()> {
     txn.open_table(COUNTS)?;
     txn.open_table(LAST)?;
     txn.open_table(SEEN)?;
+    bus::setup(txn)?;
     repeats::setup(txn)?;
     commands::setup(txn)?;
     outbox::setup(txn)
@@ -113,7 +114,7 @@ pub(crate) fn ingest(
     let dropped = outbox::append(txn, records, bounds)?;
     let mut last = txn.open_table(LAST)?;
     for reading in judged.iter().flatten() {
-        let record = serde_json::to_vec(&reading.record).map_err(unreadable)?;
+        let record = senml::keep(&reading.record);
         last.insert((device, reading.resource.as_str()), record.as_slice())?;
     }
 
@@ -161,9 +162,11 @@ pub(crate) fn put_device(txn: &WriteTransaction, path: &str, object: Object, ado
 }
 
 pub(crate) fn put_export(txn: &WriteTransaction, path: &str, object: Object, adopt: bool) -> Result<Object> {
-    match (object.settings::<Export>()?.user_name, &object.secret) {
+    let export = object.settings::<Export>()?;
+    let takes_token = export.kind == ExportKind::Influxdb;
+    match (export.user_name, &object.secret) {
         (Some(_), None) => return Err(Error::invalid("the object needs a secret")),
-        (None, Some(Kept::Clear(secret))) if !secret.contains(':') => {
+        (None, Some(Kept::Clear(secret))) if !takes_token && !secret.contains(':') => {
             return Err(Error::invalid(
                 "without a user name the secret must be one, a colon, and a password",
             ));
@@ -235,7 +238,7 @@ pub(crate) fn device_status(
     }
     for row in txn.open_table(LAST)?.range((device, "")..(format!("{device}\0").as_str(), ""))? {
         let (key, record) = row?;
-        let record: Record = serde_json::from_slice(record.value()).map_err(unreadable)?;
+        let record = senml::restore(record.value())?;
         status.last.insert(key.value().1.to_owned(), record);
     }
     Ok(status)

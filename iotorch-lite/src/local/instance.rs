@@ -26,7 +26,13 @@ enum Software {
 }
 
 /// What a start needs besides a directory and the role.
-pub(super) type Prepared = (LiteSettings, Secret);
+#[derive(Debug)]
+pub(super) struct Prepared {
+    settings: LiteSettings,
+    admin: Secret,
+    /// What a bus is logged in at with.
+    bus: Option<Secret>,
+}
 
 /// Finds out what a start needs, before anything is changed.
 pub(super) async fn prepare(spec: &WorkloadSpec, secrets: &dyn SecretStore) -> Result<Prepared> {
@@ -36,7 +42,12 @@ pub(super) async fn prepare(spec: &WorkloadSpec, secrets: &dyn SecretStore) -> R
         let issues = issues.into_iter().map(|Issue { pointer, message, .. }| format!("{pointer}: {message}"));
         invalid(issues.collect::<Vec<_>>().join("; "))
     })?;
-    Ok((settings, Secret::new(secrets.fetch(admin).await?.expose())))
+    let fetch = async |secret| secrets.fetch(secret).await.map(|secret| Secret::new(secret.expose()));
+    let bus = match settings.bus.as_ref().and_then(|bus| bus.credentials.as_ref()) {
+        Some(secret) => Some(fetch(secret).await?),
+        None => None,
+    };
+    Ok(Prepared { admin: fetch(admin).await?, settings, bus })
 }
 
 fn cannot_start(spec: &WorkloadSpec) -> String {
@@ -47,17 +58,20 @@ impl Software {
     async fn start(
         dir: &Path,
         spec: &WorkloadSpec,
-        (settings, token): Prepared,
+        Prepared { settings, admin, bus }: Prepared,
         patience: Duration,
     ) -> Result<Self> {
         let started = match spec.role {
             Role::Gateway => {
-                let mut config = settings.gateway(dir, token);
+                let mut config = settings.gateway(dir, admin);
+                if let Some(reads) = &mut config.bus {
+                    reads.login = bus;
+                }
                 config.patience = patience;
                 Gateway::start(config).await.map(Self::Gateway)
             }
             Role::Server => {
-                let mut config = settings.server(dir, token);
+                let mut config = settings.server(dir, admin);
                 config.patience = patience;
                 Server::start(config).await.map(Self::Server)
             }

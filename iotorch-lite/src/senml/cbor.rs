@@ -2,12 +2,13 @@
 
 use super::{
     Record,
-    fields::{self, Field, Fields, Label},
-    number,
+    fields::{self, Field, Fields, Label, Written},
+    number::{self, Seconds},
 };
 use ciborium::{
     Value,
     de::{self, Error},
+    tag::Required,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -53,7 +54,13 @@ impl Serialize for Compact<'_> {
         let fields = fields::of(record);
         let mut map = out.serialize_map(Some(fields.len() + record.extensions.len()))?;
         for (label, field) in &fields {
-            map.serialize_entry(&label.number(), field)?;
+            match field {
+                Written::Seconds(seconds) if seconds.finer().is_some() => {
+                    let fraction = Required::<_, DECIMAL_FRACTION>((-9, seconds.finer()));
+                    map.serialize_entry(&label.number(), &fraction)?;
+                }
+                field => map.serialize_entry(&label.number(), field)?,
+            }
         }
         for (label, value) in &record.extensions {
             map.serialize_entry(label, value)?;
@@ -92,14 +99,31 @@ fn field(label: Label, value: Value) -> Result<Field, String> {
         Value::Text(text) => Field::Text(text),
         Value::Bool(bool) => Field::Bool(bool),
         Value::Bytes(data) => Field::Data(data),
+        Value::Tag(DECIMAL_FRACTION, parts) if label.is_time() => {
+            let seconds = fraction(&parts).and_then(|text| Seconds::parse(&text));
+            Field::Seconds(seconds.ok_or_else(|| inexact(label))?)
+        }
         Value::Integer(_)
         | Value::Float(_)
-        | Value::Tag(BIG_POSITIVE | BIG_NEGATIVE | DECIMAL_FRACTION, _) => Field::Number(
-            double(&value)
-                .ok_or_else(|| format!("has a \"{}\" that a double does not hold exactly", label.text()))?,
-        ),
+        | Value::Tag(BIG_POSITIVE | BIG_NEGATIVE | DECIMAL_FRACTION, _) => {
+            Field::Number(double(&value).ok_or_else(|| inexact(label))?)
+        }
         _ => Field::Other,
     })
+}
+
+fn inexact(label: Label) -> String {
+    format!("has a \"{}\" that a double does not hold exactly", label.text())
+}
+
+/// A decimal fraction as JSON would write it.
+fn fraction(parts: &Value) -> Option<String> {
+    match parts.as_array()?.as_slice() {
+        [Value::Integer(exponent), Value::Integer(mantissa)] => {
+            Some(format!("{}e{}", i128::from(*mantissa), i128::from(*exponent)))
+        }
+        _ => None,
+    }
 }
 
 /// The double that a number is: an integer of any length only if there is one, a decimal fraction the nearest one, as the
@@ -120,12 +144,7 @@ fn double(value: &Value) -> Option<f64> {
             let negative = *tag == BIG_NEGATIVE;
             number::whole(magnitude.checked_add(negative.into())?, negative)?
         }
-        Value::Tag(DECIMAL_FRACTION, parts) => match parts.as_array()?.as_slice() {
-            [Value::Integer(exponent), Value::Integer(mantissa)] => {
-                format!("{}e{}", i128::from(*mantissa), i128::from(*exponent)).parse().ok()?
-            }
-            _ => return None,
-        },
+        Value::Tag(DECIMAL_FRACTION, parts) => fraction(parts)?.parse().ok()?,
         _ => return None,
     };
     number.is_finite().then_some(number)

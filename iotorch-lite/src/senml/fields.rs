@@ -1,6 +1,6 @@
 //! The fields of one record, whatever the format: their labels, and what each of them may hold.
 
-use super::{Record, Value};
+use super::{Record, Value, number::Seconds};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -85,6 +85,11 @@ impl Label {
         Self::ALL.into_iter().find(|label| i128::from(label.number()) == number)
     }
 
+    /// Whether it is a time that may have more digits than a double.
+    pub(super) const fn is_time(self) -> bool {
+        matches!(self, Self::Time | Self::BaseTime)
+    }
+
     const fn is_value(self) -> bool {
         matches!(self, Self::Value | Self::TextValue | Self::BoolValue | Self::DataValue)
     }
@@ -103,6 +108,7 @@ impl Label {
 #[derive(Debug)]
 pub(super) enum Field {
     Number(f64),
+    Seconds(Seconds),
     Text(String),
     Bool(bool),
     Data(Vec<u8>),
@@ -114,7 +120,7 @@ pub(super) enum Field {
 pub(super) struct Fields {
     pub(super) version: Option<f64>,
     pub(super) base_name: Option<String>,
-    pub(super) base_time: Option<f64>,
+    pub(super) base_time: Option<Seconds>,
     pub(super) base_unit: Option<String>,
     pub(super) base_value: Option<f64>,
     pub(super) base_sum: Option<f64>,
@@ -122,7 +128,7 @@ pub(super) struct Fields {
     pub(super) unit: Option<String>,
     pub(super) value: Option<Value>,
     pub(super) sum: Option<f64>,
-    pub(super) time: Option<f64>,
+    pub(super) time: Option<Seconds>,
     pub(super) update_time: Option<f64>,
     pub(super) extensions: BTreeMap<String, serde_json::Value>,
 }
@@ -133,7 +139,10 @@ impl Fields {
         let previous = match (label, field) {
             (Label::BaseVersion, Field::Number(number)) => self.version.replace(number).is_some(),
             (Label::BaseName, Field::Text(text)) => self.base_name.replace(text).is_some(),
-            (Label::BaseTime, Field::Number(number)) => self.base_time.replace(number).is_some(),
+            (label, Field::Number(number)) if label.is_time() => {
+                return self.put(label, Field::Seconds(Seconds::of(number)));
+            }
+            (Label::BaseTime, Field::Seconds(seconds)) => self.base_time.replace(seconds).is_some(),
             (Label::BaseUnit, Field::Text(text)) => self.base_unit.replace(text).is_some(),
             (Label::BaseValue, Field::Number(number)) => self.base_value.replace(number).is_some(),
             (Label::BaseSum, Field::Number(number)) => self.base_sum.replace(number).is_some(),
@@ -144,7 +153,7 @@ impl Fields {
             (Label::BoolValue, Field::Bool(bool)) => self.value.replace(Value::Bool(bool)).is_some(),
             (Label::DataValue, Field::Data(data)) => self.value.replace(Value::Data(data)).is_some(),
             (Label::Sum, Field::Number(number)) => self.sum.replace(number).is_some(),
-            (Label::Time, Field::Number(number)) => self.time.replace(number).is_some(),
+            (Label::Time, Field::Seconds(seconds)) => self.time.replace(seconds).is_some(),
             (Label::UpdateTime, Field::Number(number)) => self.update_time.replace(number).is_some(),
             (label, _) => return Err(format!("has a \"{}\" that is not {}", label.text(), label.wanted())),
         };
@@ -195,6 +204,8 @@ fn is_nested_within(value: &serde_json::Value, levels: usize) -> bool {
 #[derive(Debug)]
 pub(super) enum Written<'a> {
     Number(f64),
+    /// Written as a double, unless the format has a way to write more digits.
+    Seconds(Seconds),
     Text(&'a str),
     Bool(bool),
     Data(&'a [u8]),
@@ -204,6 +215,7 @@ impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Number(number) => out.serialize_f64(*number),
+            Self::Seconds(seconds) => out.serialize_f64(seconds.double()),
             Self::Text(text) => out.serialize_str(text),
             Self::Bool(bool) => out.serialize_bool(*bool),
             Self::Data(data) if out.is_human_readable() => out.serialize_str(&URL_SAFE_NO_PAD.encode(data)),
@@ -225,7 +237,7 @@ pub(super) fn of(record: &Record) -> Vec<(Label, Written<'_>)> {
         record.unit.as_deref().map(|unit| (Label::Unit, Written::Text(unit))),
         value,
         record.sum.map(|sum| (Label::Sum, Written::Number(sum))),
-        Some((Label::Time, Written::Number(record.time))),
+        Some((Label::Time, Written::Seconds(record.seconds()))),
         record.update_time.map(|time| (Label::UpdateTime, Written::Number(time))),
     ];
     fields.into_iter().flatten().collect()

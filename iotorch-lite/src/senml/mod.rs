@@ -26,7 +26,8 @@ mod resolve;
 
 pub(crate) use fields::shown;
 pub(crate) use json::Entries;
-pub(crate) use number::exact;
+pub(crate) use number::{Seconds, exact, whole};
+pub(crate) use resolve::{LONGEST_UNIT, check_name, is_absolute};
 
 use fields::Fields;
 use resolve::Base;
@@ -81,6 +82,9 @@ pub struct Record {
     pub sum: Option<f64>,
     /// Seconds since the Unix epoch, at least 2^28.
     pub time: f64,
+    /// The same time in nanoseconds, where a double does not tell them. Packs are read and written with them; they do not count
+    /// where they are not those of `time`.
+    pub nanoseconds: Option<i64>,
     /// The time in seconds within which the sensor gives its next value, not negative.
     pub update_time: Option<f64>,
     /// Fields that RFC 8428 does not name, for readers that know them. Their values are nested at most 16 deep, and no
@@ -111,9 +115,29 @@ impl Record {
             value: Some(value),
             sum: None,
             time,
+            nanoseconds: None,
             update_time: None,
             extensions: BTreeMap::new(),
         }
+    }
+
+    /// A record of a value without unit, at a time in nanoseconds since the Unix epoch.
+    ///
+    /// ```
+    /// use iotorch_lite::senml::{self, Format, Record, Value};
+    ///
+    /// let record = Record::at_nanoseconds("d1:t", 1_795_409_404_510_374_078, Value::Number(21.5));
+    /// assert_eq!(senml::write(&[record], Format::Json), br#"[{"n":"d1:t","v":21.5,"t":1795409404.510374078}]"#);
+    /// ```
+    #[must_use]
+    pub fn at_nanoseconds(name: impl Into<String>, nanoseconds: i64, value: Value) -> Self {
+        let time = Seconds::of_nanoseconds(nanoseconds);
+        Self { nanoseconds: time.finer(), ..Self::new(name, time.double(), value) }
+    }
+
+    /// The time with all its digits.
+    pub(crate) fn seconds(&self) -> Seconds {
+        Seconds::with(self.time, self.nanoseconds)
     }
 }
 
@@ -185,6 +209,21 @@ pub fn write(records: &[Record], format: Format) -> Vec<u8> {
     }
 }
 
+/// Writes a record to be kept, with all digits of its time.
+pub(crate) fn keep(record: &Record) -> Vec<u8> {
+    json::write_one(record)
+}
+
+/// Reads a record that was kept, whatever its name.
+pub(crate) fn restore(kept: &[u8]) -> crate::Result<Record> {
+    let unreadable = |why: String| crate::Error::store("cannot read what is stored").caused_by(why);
+    let digits = json::read_one(kept).map_err(|error| unreadable(error.to_string()))?;
+    Fields::try_from(digits)
+        .and_then(|fields| Base::of_any_name().resolve(fields, 0.0))
+        .map_err(|why| unreadable(format!("the record {why}")))
+}
+
+/// A time is written as a double; [`write()`] has all digits of it.
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let fields = fields::of(self);

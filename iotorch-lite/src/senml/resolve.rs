@@ -3,6 +3,7 @@
 use super::{
     Record, VERSION, Value,
     fields::{Fields, shown},
+    number::Seconds,
 };
 
 /// Times below this many seconds are relative to now (RFC 8428 section 4.5.3).
@@ -14,7 +15,7 @@ const LATEST: f64 = 253_402_300_800.0;
 /// The longest name and unit in bytes. Base values are copied into each record, so without a bound a pack could make
 /// itself as long as its own square.
 const LONGEST_NAME: usize = 512;
-const LONGEST_UNIT: usize = 64;
+pub(crate) const LONGEST_UNIT: usize = 64;
 
 /// The base values in effect. They last until a record overrides them.
 #[derive(Debug, Default)]
@@ -22,13 +23,19 @@ pub(super) struct Base {
     /// Of the first record, and so of all.
     version: Option<f64>,
     name: String,
-    time: f64,
+    time: Seconds,
     unit: Option<String>,
     value: Option<f64>,
     sum: Option<f64>,
+    any_name: bool,
 }
 
 impl Base {
+    /// For records that were kept before, under names that other systems chose.
+    pub(super) fn of_any_name() -> Self {
+        Self { any_name: true, ..Self::default() }
+    }
+
     pub(super) fn resolve(&mut self, fields: Fields, now: f64) -> Result<Record, String> {
         self.check_version(fields.version)?;
         if let Some(name) = fields.base_name {
@@ -40,7 +47,9 @@ impl Base {
         self.sum = fields.base_sum.or(self.sum);
 
         let name = format!("{}{}", self.name, fields.name.unwrap_or_default());
-        check_name(&name)?;
+        if !self.any_name {
+            check_name(&name)?;
+        }
         let unit = fields.unit.or_else(|| self.unit.clone());
         if unit.as_ref().is_some_and(|unit| unit.len() > LONGEST_UNIT) {
             return Err(format!("has a unit of more than {LONGEST_UNIT} bytes"));
@@ -65,13 +74,14 @@ impl Base {
         if fields.update_time.is_some_and(|time| time < 0.0) {
             return Err("has an update time below 0".to_owned());
         }
-        let time = absolute(self.time + fields.time.unwrap_or(0.0), now)?;
+        let time = absolute(self.time.plus(fields.time.unwrap_or_default()), now)?;
         Ok(Record {
             name,
             unit,
             value,
             sum,
-            time,
+            time: time.double(),
+            nanoseconds: time.finer(),
             update_time: fields.update_time,
             extensions: fields.extensions,
         })
@@ -92,15 +102,21 @@ impl Base {
     }
 }
 
-fn absolute(time: f64, now: f64) -> Result<f64, String> {
-    let absolute = if time < RELATIVE_BELOW { time + now } else { time };
-    if (RELATIVE_BELOW..LATEST).contains(&absolute) {
+fn absolute(time: Seconds, now: f64) -> Result<Seconds, String> {
+    let absolute = if time.double() < RELATIVE_BELOW { Seconds::of(now).plus(time) } else { time };
+    if is_absolute(absolute.double()) {
         return Ok(absolute);
     }
     Err(format!("has a time out of range, {absolute} s"))
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// Whether a record can have this time, in seconds since the Unix epoch.
+pub(crate) fn is_absolute(time: f64) -> bool {
+    (RELATIVE_BELOW..LATEST).contains(&time)
+}
+
+/// Whether a record can have this name: if not, why.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let Some(first) = name.chars().next() else { return Err("has no name".to_owned()) };
     if name.len() > LONGEST_NAME {
         return Err(format!("has a name of more than {LONGEST_NAME} bytes"));

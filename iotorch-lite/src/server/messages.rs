@@ -6,7 +6,6 @@ use crate::{
     access::Taken,
     api::{ChannelStats, NameStats, Usage},
     gateway::outbox::{ORIGIN_FIELD, SEQUENCE_FIELD},
-    objects::unreadable,
     senml::{self, Record},
 };
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -234,7 +233,7 @@ pub(crate) fn stats(txn: &ReadTransaction, tenant: &str, channel: &str, since: f
         let (name, count) = (key.value().1, count.value());
         let kept = (channel, name, microseconds(since), 0)..=(channel, name, i64::MAX, u32::MAX);
         if let Some(row) = messages.range(kept)?.next_back() {
-            let last = serde_json::from_slice(row?.1.value()).map_err(unreadable)?;
+            let last = senml::restore(row?.1.value())?;
             stats.count += count;
             stats.names.insert(name.to_owned(), NameStats { count, last });
         }

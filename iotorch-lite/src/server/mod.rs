@@ -120,7 +120,7 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Self> {
         let ServerConfig { listen, management, ports, limits, patience, .. } = config.clone();
         let ports = Ports { coap: 0, ..ports };
-        let wanted = Wanted { data: listen, management, ports, limits, patience };
+        let wanted = Wanted { data: listen, management, ports, limits, patience, closed: false };
         wanted.check()?;
         let dir = DataDir::open(&config.data_dir)?;
         let store = dir.store("server.redb", state::setup)?;

@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     api::{Aggregate, MessageQuery, Order, Page},
     objects::unreadable,
-    senml::Record,
+    senml::{self, Record},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use redb::ReadTransaction;
@@ -287,5 +287,5 @@ fn by_time(txn: &ReadTransaction, wanted: &Wanted<'_>, after: Option<Position>) 
 }
 
 pub(super) fn decode(record: &[u8]) -> Result<Record> {
-    serde_json::from_slice(record).map_err(unreadable)
+    senml::restore(record)
 }

@@ -1,6 +1,10 @@
 //! The tables of messages: each message under its name and under its time, and how much of them there is.
 
-use crate::{Result, api::Usage, objects::unreadable, senml::Record};
+use crate::{
+    Result,
+    api::Usage,
+    senml::{self, Record},
+};
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use std::{
     cmp::Reverse,
@@ -79,7 +83,7 @@ impl<'txn> Tables<'txn> {
         may_be_known: bool,
     ) -> Result<Option<u64>> {
         let (name, time) = (record.name.as_str(), microseconds(record.time));
-        let bytes = serde_json::to_vec(&record).map_err(unreadable)?;
+        let bytes = senml::keep(record);
         let mut number = 0;
         let same_time = (channel, name, time, 0)..=(channel, name, time, u32::MAX);
         for (index, row) in self.messages.range(same_time)?.rev().take(COMPARED).enumerate() {

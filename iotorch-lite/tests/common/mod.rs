@@ -1,11 +1,15 @@
 //! A gateway and a server to test with, and a device that speaks MQTT.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
+pub mod systems;
 pub mod world;
 
 use iotorch_lite::{
     Gateway, GatewayConfig, Secret, Server, ServerConfig,
-    api::{Attachment, Device, DeviceProtocol, Export, GatewayStatus, MessageQuery, Nothing, Profile, Put},
+    api::{
+        Attachment, Device, DeviceProtocol, Export, ExportKind, GatewayStatus, MessageQuery, Nothing,
+        Profile, Put,
+    },
     client::{GatewayClient, ServerClient},
     senml::Record,
 };
@@ -134,6 +138,7 @@ pub async fn thing(server: &Server, attachment: &Attachment) -> Mqtt {
 
 pub fn export_to(server: &Server, attachment: &Attachment) -> Export {
     Export {
+        kind: ExportKind::Mqtt,
         host: "127.0.0.1".to_owned(),
         port: server.mqtt_address().port(),
         tls: false,
