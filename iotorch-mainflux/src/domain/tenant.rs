@@ -1,0 +1,260 @@
+//! Tenants: a user of the slice's own, and where there are domains one of these.
+//!
+//! Neither can be deleted. What is left behind gets a password that only the administrator can tell, and the next create takes it over:
+//! its e-mail address follows from the installation and the resource.
+
+use super::{Desk, conflict, delete_contents, failed};
+use crate::{
+    client::{Account, Api, Failure, Login, Made},
+    convert::{Note, account, domain_of, email_of, names_of, parked},
+};
+use iotorch_core::{
+    Context, Error, ErrorKind, Mark, Result,
+    resource::{ApplicationOutputs, Job, Outputs, Ownership, Spec, Tenant, TenantOutputs, TenantSpec},
+    secret::SecretRef,
+};
+use serde_json::Map;
+
+/// How the user of a tenant is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// It is in use: it has the password of this secret.
+    Used(Account, SecretRef),
+    /// It is left behind.
+    Parked(Account),
+    /// There is none.
+    Absent,
+    /// Somebody else has changed its password, or made it.
+    Foreign,
+}
+
+pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outputs> {
+    let application = &job.inputs.application;
+    let api = desk.api(application)?;
+    let mark = desk.mark(&job.id);
+    let email = email_of(&mark);
+    // It is never seen as foreign with a specification, so nobody can ask to adopt it.
+    if job.ownership != Ownership::Ours {
+        return Err(Error::new(ErrorKind::Unsupported, format!("cannot take over user \"{email}\""))
+            .with_source("a user belongs to who knows its password"));
+    }
+    let Some(after) = job.change.after() else { return delete(desk, job, &api, &mark, &email).await };
+    let what = format!("set up user \"{email}\" of tenant \"{}\"", after.name);
+    let user = account(api.dialect, &email, desk.cx.secret(&after.secret).await?);
+    let fail = |failure| failed(&what, failure);
+    if matches!(api.login(&user).await.map_err(fail)?, Login::Refused) {
+        admit(desk, job, &api, &user, after, &what).await?;
+    }
+    note(&api, &user, &mark, after).await.map_err(|failure| match failure.status() {
+        Some(403) => {
+            let domain = format!("domain \"{}\"", domain_of(&email));
+            conflict(&what, &domain, "somebody who does not let this user in")
+        }
+        _ => fail(failure),
+    })?;
+    desk.book = None;
+    Ok(TenantOutputs { id: email, secret: after.secret.clone() }.into())
+}
+
+/// Makes the user, or takes it over from before.
+async fn admit(
+    desk: &Desk<'_>,
+    job: &Job<Tenant>,
+    api: &Api,
+    user: &Account,
+    after: &TenantSpec,
+    what: &str,
+) -> Result<()> {
+    let fail = |failure| failed(what, failure);
+    let mark = desk.mark(&job.id);
+    let admin = desk.admin(&job.id, &job.inputs.application).await?;
+    let noted = Note::new(&mark, after.clone()).write(&Map::new());
+    let made = api.create_user(user, &names_of(&user.login), noted, &admin).await.map_err(fail)?;
+    let Made::Refused(refused) = made else { return Ok(()) };
+    let first = job.change.before().map_or(&after.secret, |before| &before.secret);
+    let mut candidates = candidates(desk.cx, first).await?;
+    candidates.retain(|known| *known != after.secret);
+    let found =
+        look(desk.cx, api, &user.login, &candidates, &admin).await.map_err(|error| error.into_error(what))?;
+    match found {
+        State::Used(old, _) | State::Parked(old) => {
+            api.change_password(&old, &user.password).await.map_err(fail)
+        }
+        State::Foreign => {
+            let user = format!("user \"{}\"", user.login);
+            Err(conflict(what, &user, "somebody who has given it another password"))
+        }
+        State::Absent => Err(fail(refused)),
+    }
+}
+
+/// A secret, and then the other versions of it that are known, the newest first: a change of the password may have been interrupted.
+pub(super) async fn candidates(cx: &Context, secret: &SecretRef) -> Result<Vec<SecretRef>> {
+    let mut versions = cx.secrets.list(secret.name()).await?;
+    versions.retain(|other| other.name() == secret.name() && other != secret);
+    versions.sort_by_key(|version| std::cmp::Reverse(version.version()));
+    versions.insert(0, secret.clone());
+    Ok(versions)
+}
+
+/// Why a user could not be looked at.
+#[derive(Debug)]
+pub(super) enum Unseen {
+    Failed(Failure),
+    NoSecret(Error),
+}
+
+impl Unseen {
+    pub(super) fn into_error(self, what: &str) -> Error {
+        match self {
+            Self::Failed(failure) => failed(what, failure),
+            Self::NoSecret(error) => error,
+        }
+    }
+}
+
+impl From<Failure> for Unseen {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Finds out how a user is, by logging in: with the secrets of `candidates`, with the one that is noted, and as left behind.
+pub(super) async fn look(
+    cx: &Context,
+    api: &Api,
+    email: &str,
+    candidates: &[SecretRef],
+    admin: &Account,
+) -> Result<State, Unseen> {
+    for candidate in candidates {
+        if let Some(state) = try_secret(cx, api, email, candidate).await? {
+            return Ok(state);
+        }
+    }
+    let Some(user) = api.find_user(admin, email).await? else { return Ok(State::Absent) };
+    let mut noted = user.metadata.as_ref().map(Note::read);
+    if !api.dialect.is_mainflux() {
+        noted = api.domain(admin, &domain_of(email)).await?.as_ref().map(Note::read);
+    }
+    if let Some(Spec::Tenant(noted)) = noted.and_then(|note| note.spec)
+        && !candidates.contains(&noted.secret)
+        && let Some(state) = try_secret(cx, api, email, &noted.secret).await?
+    {
+        return Ok(state);
+    }
+    let left = account(api.dialect, email, parked(&admin.password, email));
+    Ok(match api.login(&left).await? {
+        Login::Accepted => State::Parked(left),
+        Login::Refused => State::Foreign,
+    })
+}
+
+async fn try_secret(
+    cx: &Context,
+    api: &Api,
+    email: &str,
+    secret: &SecretRef,
+) -> Result<Option<State>, Unseen> {
+    let password = match cx.secret(secret).await {
+        Ok(password) => password,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Unseen::NoSecret(error)),
+    };
+    let user = account(api.dialect, email, password);
+    let accepted = matches!(api.login(&user).await?, Login::Accepted);
+    Ok(accepted.then(|| State::Used(user, secret.clone())))
+}
+
+/// Notes with the user or its domain whose it is, and makes the domain.
+async fn note(api: &Api, user: &Account, mark: &Mark, spec: &TenantSpec) -> Result<(), Failure> {
+    let note = Note::new(mark, spec.clone());
+    let Some(domain) = &user.domain else {
+        let noted = api.profile(user).await?.metadata.unwrap_or_default();
+        if Note::read(&noted) == note {
+            return Ok(());
+        }
+        return api.note_user(user, note.write(&noted)).await;
+    };
+    let names = names_of(&user.login);
+    let mut found = api.domain(user, domain).await?;
+    if found.is_none() {
+        let made = api.create_domain(user, domain, &names, note.write(&Map::new())).await?;
+        let Made::Refused(refused) = made else { return Ok(()) };
+        found = api.domain(user, domain).await?;
+        if found.is_none() {
+            return Err(refused);
+        }
+    }
+    match found {
+        Some(noted) if Note::read(&noted) != note => {
+            api.note_domain(user, domain, &names, note.write(&noted)).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn delete(
+    desk: &mut Desk<'_>,
+    job: &Job<Tenant>,
+    api: &Api,
+    mark: &Mark,
+    email: &str,
+) -> Result<Outputs> {
+    let what = format!("remove user \"{email}\"");
+    let fail = |failure| failed(&what, failure);
+    desk.book = None;
+    let candidates = match job.change.before() {
+        Some(before) => candidates(desk.cx, &before.secret).await?,
+        None => Vec::new(),
+    };
+    let admin = desk.admin(&job.id, &job.inputs.application).await?;
+    let state =
+        look(desk.cx, api, email, &candidates, &admin).await.map_err(|error| error.into_error(&what))?;
+    match state {
+        State::Absent => return Ok(Outputs::Removed { residue: Vec::new() }),
+        State::Foreign => {
+            let user = format!("user \"{email}\"");
+            return Err(conflict(&what, &user, "somebody who has given it another password"));
+        }
+        State::Used(user, _) => {
+            empty(api, &user, mark).await.map_err(fail)?;
+            api.change_password(&user, &parked(&admin.password, email)).await.map_err(fail)?;
+        }
+        // Something may have arrived late.
+        State::Parked(user) => empty(api, &user, mark).await.map_err(fail)?,
+    }
+    Ok(Outputs::Removed { residue: residue(api, email) })
+}
+
+/// Deletes all that is ours in the account, if there is a domain for it.
+async fn empty(api: &Api, user: &Account, mark: &Mark) -> Result<(), Failure> {
+    if let Some(domain) = &user.domain
+        && api.domain(user, domain).await?.is_none()
+    {
+        return Ok(());
+    }
+    delete_contents(api, user, mark).await
+}
+
+/// What stays, in words.
+fn residue(api: &Api, email: &str) -> Vec<String> {
+    let server = api.dialect.name();
+    let user = format!("user \"{email}\", which {server} cannot delete; it is used again");
+    let domain = format!("domain \"{}\", which {server} cannot delete; it is used again", domain_of(email));
+    if api.dialect.is_mainflux() { vec![user] } else { vec![user, domain] }
+}
+
+/// Whether nothing can be in the account of a tenant any more: there is no such user, or it is left behind.
+pub(super) async fn is_gone(
+    desk: &Desk<'_>,
+    id: &iotorch_core::resource::ResourceId,
+    application: &ApplicationOutputs,
+    api: &Api,
+    tenant: &TenantOutputs,
+) -> Result<bool> {
+    let admin = desk.admin(id, application).await?;
+    let what = format!("look at user \"{}\"", tenant.id);
+    let state = look(desk.cx, api, &tenant.id, &[], &admin).await.map_err(|error| error.into_error(&what))?;
+    Ok(matches!(state, State::Absent | State::Parked(_)))
+}

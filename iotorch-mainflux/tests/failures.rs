@@ -1,0 +1,620 @@
+//! What goes wrong is said as it is: a test for each row of the contract with the services.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Place, World, create, secret, start, wire::Person};
+use iotorch_core::{
+    Error, ErrorKind, Health, Observed,
+    resource::{
+        Change, Credential, CredentialHolder, CredentialInputs, CredentialSpec, Job, Outputs, Ownership,
+        Tenant, Work,
+    },
+    secret::{SecretStore, SecretValue},
+};
+use iotorch_mainflux_fake::{Dependency, Fake, Release, Service};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+const RELEASES: [Release; 5] = Release::ALL;
+
+async fn fresh(release: Release) -> (Fake, World) {
+    let fake = start(release).await;
+    let world = World::new(Place::of(&fake, release), "greenhouse").await;
+    (fake, world)
+}
+
+async fn built(release: Release) -> (Fake, World) {
+    let (fake, mut world) = fresh(release).await;
+    world.build().await;
+    (fake, world)
+}
+
+/// An error as a person reads it, with what differs from run to run taken out.
+fn read(error: &Error) -> String {
+    let mut text = format!("{}: {error}", error.kind());
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        // What lies below is the business of the operating system.
+        if cause.is::<reqwest::Error>() {
+            break;
+        }
+        text.push_str(&format!("\n  {cause}"));
+        next = cause.source();
+    }
+    if let Some(help) = error.help() {
+        text.push_str(&format!("\nhelp: {help}"));
+    }
+    text
+}
+
+macro_rules! assert_reads {
+    ($name:expr, $texts:expr) => {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID");
+        settings.add_filter(r"os error \d+", "os error N");
+        settings.add_filter(r"127\.0\.0\.1:\d+", "ADDRESS");
+        settings.bind(|| insta::assert_snapshot!($name, $texts));
+    };
+}
+
+/// The same on every release: one text for each, under its name.
+fn by_release(texts: Vec<(Release, String)>) -> String {
+    texts.into_iter().map(|(release, text)| format!("{}\n{text}\n\n", release.name())).collect()
+}
+
+/// The things that are wanted of a key, of whatever secret.
+fn credential_with(world: &World, generation: u32, name: &str) -> Work {
+    let holder = CredentialHolder::Attachment {
+        tenant: world.tenant_outputs(),
+        attachment: world.attachment_outputs("gw"),
+    };
+    let inputs = CredentialInputs { application: world.application(), holder };
+    let id = world.attachment("gw").credential(generation);
+    create::<Credential>(&id, CredentialSpec { generation, secret: secret(name) }, inputs).into()
+}
+
+#[tokio::test]
+async fn a_wrong_password_of_the_administrator_is_denied_and_says_which_secret() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (_fake, world) = fresh(release).await;
+        let name = secret("hub/admin");
+        world.secrets.remove(&name).await.unwrap();
+        world.secrets.put(&name, SecretValue::new("admin@example.com:a wrong one".to_owned())).await.unwrap();
+        let error = world.apply(world.application_work()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        texts.push((release, read(&error)));
+    }
+    assert_reads!("wrong_admin", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_named() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        for service in release.services() {
+            let (fake, mut world) = fresh(release).await;
+            if !world.place.endpoints.contains_key(service.name()) {
+                continue;
+            }
+            world.make(world.application_work()).await;
+            fake.lose(*service).await;
+            let error = world.apply(world.application_work()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            let named = format!("\"{}\"", service.name());
+            assert!(error.to_string().contains(&named), "{error}");
+            let seen = match world.look().await {
+                Ok(seen) => match &seen[&world.server()] {
+                    Observed::Present { health: Health::Degraded { reason }, .. } => reason.clone(),
+                    other => panic!("{other:?}"),
+                },
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable);
+                    error.to_cause().to_string()
+                }
+            };
+            assert!(seen.contains(&named), "{seen}");
+            if release == Release::Mainflux012 {
+                texts.push((release, format!("{}\nseen: {seen}", read(&error))));
+            }
+            fake.mend(*service).await.unwrap();
+            assert_eq!(world.health(&world.server()).await, Health::Ready);
+        }
+    }
+    assert_reads!("service_away", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_in_the_middle_is_replaced_once() {
+    for release in RELEASES {
+        let (fake, mut world) = fresh(release).await;
+        for step in 0..2 {
+            let work = world.step(step);
+            world.make(work).await;
+        }
+        let work = world.step(2);
+        world.make(work).await;
+        fake.pass(Duration::from_secs(11 * 60 * 60));
+        let before = fake.asked().len();
+        let work = world.step(3);
+        world.make(work).await;
+        let asked = fake.asked().split_off(before);
+        let logins = asked.iter().filter(|asked| asked.path.contains("tokens")).count();
+        let refused = asked.iter().filter(|asked| matches!(asked.status, Some(401 | 403))).count();
+        assert_eq!((logins, refused), (1, 1), "{}", release.name());
+    }
+}
+
+#[tokio::test]
+async fn a_new_token_that_is_refused_means_that_auth_is_away() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (fake, mut world) = built(release).await;
+        fake.lose(Service::Auth).await;
+        // Nobody told where auth is, as behind a proxy.
+        let mut work = world.step(2);
+        if let Work::Attachment(job) = &mut work {
+            job.inputs.application.endpoints.remove("auth");
+        }
+        let before = fake.asked().len();
+        let error = world.reopened().apply(work.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.to_cause());
+        // Also where a token was known.
+        if release.is_mainflux() {
+            let error = world.apply(work).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.to_cause());
+        }
+        let asked = fake.asked().split_off(before);
+        assert!(asked.len() < 6, "{} requests were sent in vain", asked.len());
+        texts.push((release, read(&error)));
+        fake.mend(Service::Auth).await.unwrap();
+        world = world.reopened();
+        assert_eq!(world.differences().await, [""; 0]);
+    }
+    assert_reads!("auth_away", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_takes_is_asked_for_once_more_and_not_for_ever() {
+    for release in [Release::Mainflux012, Release::Mainflux013, Release::SuperMq019] {
+        let (fake, world) = built(release).await;
+        for _ in 0..10 {
+            fake.fail_next("GET", if release.is_mainflux() { "/channels" } else { "/" }, 401);
+        }
+        let before = fake.asked().len();
+        let error = world.apply(world.step(2)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let asked = fake.asked().split_off(before);
+        assert_eq!(asked.len(), 3, "a request, a login, and the request again: {asked:?}");
+        assert_reads!(format!("token_refused_{}", release.name()), read(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable_and_absence_is_not_concluded() {
+    let (fake, world) = built(Release::Mainflux012).await;
+    fake.lose(Dependency::Database).await;
+    let mut texts = Vec::new();
+    for step in 0..4 {
+        let error = world.apply(world.step(step)).await.unwrap_err();
+        texts.push(read(&error));
+    }
+    let error = world.reopened().look().await.unwrap_err();
+    texts.push(read(&error));
+    assert_reads!("database_away", texts.join("\n\n"));
+    fake.mend(Dependency::Database).await.unwrap();
+    assert_eq!(world.differences().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_user_whose_password_somebody_has_changed_is_a_conflict_that_names_it() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (_fake, world) = built(release).await;
+        let tenant = Person::tenant(&world).await;
+        let old = world.secrets.fetch(&world.tenant_outputs().secret).await.unwrap();
+        let (path, body) = if release.is_mainflux() {
+            ("/password", json!({ "old_password": old.expose(), "password": "changed by a person" }))
+        } else {
+            ("/users/secret", json!({ "old_secret": old.expose(), "new_secret": "changed by a person" }))
+        };
+        let (status, answer) = tenant.send("users", reqwest::Method::PATCH, path, body).await;
+        assert!(status < 300, "{answer}");
+        let world = world.reopened();
+        let error = world.apply(world.tenant_work()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_cause().to_string().contains(&world.tenant_outputs().id));
+        let seen = world.look().await.unwrap();
+        assert!(matches!(&seen[&world.tenant()], Observed::Foreign { spec: None, .. }), "{seen:?}");
+        let denied = world.apply(world.step(2)).await.unwrap_err();
+        assert_eq!(denied.kind(), ErrorKind::Denied);
+        texts.push((release, format!("{}\n{}", read(&error), read(&denied))));
+    }
+    assert_reads!("user_taken", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_password_changes_in_place_and_an_interrupted_change_is_seen_and_finished() {
+    for release in RELEASES {
+        let (_fake, mut world) = built(release).await;
+        let work = Job::<Tenant> {
+            id: world.tenant(),
+            change: Change::Update { before: world.tenant_spec(1), after: world.tenant_spec(2) },
+            inputs: iotorch_core::resource::InApplication { application: world.application() },
+            ownership: Ownership::Ours,
+        };
+        let outputs = world.apply(work.clone().into()).await.unwrap();
+        assert_eq!(world.apply(work.clone().into()).await.unwrap(), outputs, "repeated");
+        // The process died before it was written down: the password of the next version opens it.
+        let tenant = world.tenant().to_string();
+        assert_eq!(
+            world.reopened().differences().await,
+            [format!("{tenant}: spec"), format!("{tenant}: outputs")]
+        );
+        world.record(create::<Tenant>(&world.tenant(), world.tenant_spec(2), work.inputs).into(), outputs);
+        assert_eq!(world.differences().await, [""; 0]);
+        // And back, as an undo does.
+        let undo = Job::<Tenant> {
+            id: world.tenant(),
+            change: Change::Update { before: world.tenant_spec(2), after: world.tenant_spec(1) },
+            inputs: iotorch_core::resource::InApplication { application: world.application() },
+            ownership: Ownership::Ours,
+        };
+        let outputs = world.apply(undo.into()).await.unwrap();
+        let inputs = iotorch_core::resource::InApplication { application: world.application() };
+        world.record(create::<Tenant>(&world.tenant(), world.tenant_spec(1), inputs).into(), outputs);
+        assert_eq!(world.differences().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_has_is_a_conflict_that_names_the_owner() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (_fake, mut world) = fresh(release).await;
+        for step in 0..2 {
+            let work = world.step(step);
+            world.make(work).await;
+        }
+        let person = Person::tenant(&world).await;
+        let by_hand = person.make("channels", json!({ "name": "greenhouse.gw" })).await;
+        let nobodys = world.apply(world.step(2)).await.unwrap_err();
+        person.delete("channels", &by_hand).await;
+        let mark = json!({ "iotorch": { "mark": format!("b2/{}", world.attachment("gw")) } });
+        let theirs = person.make("channels", json!({ "name": "anything", "metadata": mark })).await;
+        let somebodys = world.apply(world.step(2)).await.unwrap_err();
+        assert_eq!((nobodys.kind(), somebodys.kind()), (ErrorKind::Conflict, ErrorKind::Conflict));
+        person.delete("channels", &theirs).await;
+        // Names that only look alike are nobody's business, also where the server takes them for the same.
+        for name in ["greenhouse.gw-extra", "GREENHOUSE.GW", "greenhouse_gw", "a,b"] {
+            person.make("channels", json!({ "name": name })).await;
+        }
+        let work = world.step(2);
+        world.make(work).await;
+        assert_eq!(world.differences().await, [""; 0]);
+        texts.push((release, format!("{}\n{}", read(&nobodys), read(&somebodys))));
+    }
+    assert_reads!("name_taken", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_else_has_is_a_conflict_also_in_a_batch() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (_fake, world) = built(release).await;
+        let person = Person::tenant(&world).await;
+        let key = world.secrets.fetch(&secret("gw/other")).await.unwrap();
+        let body = if release.is_mainflux() {
+            json!({ "name": "theirs", "key": key.expose() })
+        } else {
+            json!({ "name": "theirs", "credentials": { "secret": key.expose() } })
+        };
+        person.make("things", body).await;
+        let taken = credential_with(&world, 3, "gw/other");
+        let error = world.apply(taken.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(!read(&error).contains(key.expose()));
+        let results = world.domain.apply(&world.cx(), vec![world.credential_work("gw", 2), taken]).await;
+        assert!(matches!(&results[0], Ok(Outputs::Credential(_))), "{results:?}");
+        assert_eq!(results[1].as_ref().unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(person.ids("things").await.len(), 3, "a bulk request that is refused makes nothing");
+        texts.push((release, read(&error)));
+    }
+    assert_reads!("key_taken", by_release(texts));
+}
+
+#[tokio::test]
+async fn the_keys_of_a_batch_are_made_in_one_request() {
+    for release in RELEASES {
+        let (fake, mut world) = built(release).await;
+        for generation in 10..60 {
+            let name = secret(&format!("gw/key#{generation}"));
+            world.secrets.put(&name, SecretValue::new(format!("key {generation}"))).await.unwrap();
+        }
+        let works: Vec<_> = (10..60).map(|generation| world.credential_work("gw", generation)).collect();
+        let before = fake.asked().len();
+        let results = world.domain.apply(&world.cx(), works.clone()).await;
+        let asked = fake.asked().split_off(before);
+        let made =
+            asked.iter().filter(|asked| asked.method == "POST" && asked.path.ends_with("/bulk")).count();
+        assert_eq!(made, 1, "{}", release.name());
+        for (work, outputs) in works.into_iter().zip(results) {
+            world.record(work, outputs.unwrap());
+        }
+        assert_eq!(world.differences().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_page_is_read_whole() {
+    for release in RELEASES {
+        let (_fake, world) = built(release).await;
+        let person = Person::tenant(&world).await;
+        for number in 0..205 {
+            let body = json!({ "name": format!("fill-{number}") });
+            let (service, path) = person.place("things");
+            assert_eq!(person.send(service, reqwest::Method::POST, &path, body).await.0, 201);
+        }
+        assert_eq!(world.differences().await, [""; 0], "{}", release.name());
+        assert_eq!(world.apply(world.step(3)).await.unwrap(), world.made[3].outputs);
+        assert_eq!(person.ids("things").await.len(), 206);
+    }
+}
+
+/// A service that says that it has five things, and gives two.
+async fn cutting_lists() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 65536];
+                while let Ok(read) = stream.read(&mut buffer).await {
+                    if read == 0 {
+                        return;
+                    }
+                    let request = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                    let (status, body) = if request.starts_with("GET /version") {
+                        (200, json!({ "service": "things", "version": "0.12.1" }))
+                    } else if request.starts_with("GET /health") {
+                        (404, Value::Null)
+                    } else {
+                        let entries = if request.contains("offset=0") {
+                            json!([{ "id": "a" }, { "id": "b" }])
+                        } else {
+                            json!([])
+                        };
+                        (200, json!({ "total": 5, "things": entries, "channels": entries }))
+                    };
+                    let body = body.to_string();
+                    let head = format!("HTTP/1.1 {status} .\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_is_an_error_and_no_absence() {
+    let (_fake, mut world) = built(Release::Mainflux012).await;
+    let at = cutting_lists().await;
+    let cut = iotorch_core::resource::Endpoint::net(at.ip().to_string(), at.port());
+    for made in &mut world.made {
+        if let Outputs::Application(outputs) = &mut made.outputs {
+            outputs.endpoints.insert("things".to_owned(), cut.clone());
+        }
+    }
+    let seen = world.look().await.unwrap_err();
+    let made = world.apply(world.step(2)).await.unwrap_err();
+    let gone = world.apply(common::delete(&world.step(3))).await.unwrap_err();
+    assert_eq!([&seen, &made, &gone].map(Error::kind), [ErrorKind::Unavailable; 3]);
+    assert_reads!("list_cut", [read(&seen), read(&made), read(&gone)].join("\n\n"));
+}
+
+#[tokio::test]
+async fn what_a_person_has_done_to_our_objects_is_seen_and_put_right() {
+    for release in RELEASES {
+        let (_fake, world) = built(release).await;
+        let person = Person::tenant(&world).await;
+        let (channel, thing) =
+            (world.attachment_outputs("gw").channel, world.credential_outputs("gw", 1).user_name);
+        let attachment = world.attachment("gw");
+        let credential = attachment.credential(1);
+        let expect = async |differences: &[String], what: &str| {
+            let what = format!("{} on {}", what, release.name());
+            assert_eq!(world.differences().await, differences, "{what}");
+            for made in &world.made {
+                assert_eq!(world.apply(made.work.clone()).await.unwrap(), made.outputs, "{what}");
+            }
+            assert_eq!(world.differences().await, [""; 0], "{what}");
+        };
+        let absent = [format!("{credential}: absent")];
+        person.disconnect(&channel, &thing).await;
+        expect(&absent, "disconnected").await;
+        let (tail, body) = if release.is_mainflux() {
+            ("/key", json!({ "key": "changed by a person" }))
+        } else {
+            ("/secret", json!({ "secret": "changed by a person" }))
+        };
+        person.change("things", &thing, tail, body).await;
+        expect(&absent, "given another key").await;
+        let noted =
+            json!({ "iotorch": { "mark": format!("a1/{attachment}"), "id": channel.as_str() }, "theirs": 1 });
+        person.change("channels", &channel, "", json!({ "name": "other", "metadata": noted })).await;
+        expect(&[format!("{attachment}: spec"), format!("{attachment}: outputs")], "renamed").await;
+        if !release.is_mainflux() {
+            person.disable("things", &thing).await;
+            expect(&absent, "disabled").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_that_no_rule_stores_are_told_and_the_rule_is_made_again() {
+    let (_fake, world) = built(Release::Magistrala030).await;
+    let person = Person::tenant(&world).await;
+    let attachment = world.attachment("gw");
+    let unstored = Health::Degraded { reason: "no rule stores what is sent to its channel".to_owned() };
+    person.disable("rules", &person.ids("rules").await[0]).await;
+    assert_eq!(world.health(&attachment).await, unstored);
+    assert_eq!(world.apply(world.step(2)).await.unwrap(), world.made[2].outputs);
+    assert_eq!(world.health(&attachment).await, Health::Ready);
+    person.delete("rules", &person.ids("rules").await[0]).await;
+    assert_eq!(world.health(&attachment).await, unstored);
+    assert_eq!(world.apply(world.step(2)).await.unwrap(), world.made[2].outputs);
+    assert_eq!(world.health(&attachment).await, Health::Ready);
+    assert_eq!(person.ids("rules").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_has_lost_its_mark_belongs_to_nobody_and_is_not_touched() {
+    let (_fake, world) = built(Release::Mainflux012).await;
+    let person = Person::tenant(&world).await;
+    let thing = world.credential_outputs("gw", 1).user_name;
+    // Without metadata in it, a change clears them on Mainflux.
+    person.change("things", &thing, "", json!({ "name": "greenhouse.gw-1" })).await;
+    let seen = world.look().await.unwrap();
+    let expected = Observed::Foreign { owner: "nobody (no mark)".to_owned(), spec: None };
+    assert_eq!(seen[&world.attachment("gw").credential(1)], expected);
+    let error = world.apply(world.step(3)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_reads!("mark_lost", read(&error));
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_by_a_new_thing_and_the_old_one_goes() {
+    for release in RELEASES {
+        let (_fake, mut world) = built(release).await;
+        let work = world.credential_work("gw", 2);
+        world.make(work).await;
+        assert_ne!(world.credential_outputs("gw", 1).user_name, world.credential_outputs("gw", 2).user_name);
+        assert_eq!(world.differences().await, [""; 0], "both are valid while users are switched");
+        let old = world.attachment("gw").credential(1);
+        assert_eq!(world.delete(&old).await, [""; 0]);
+        assert_eq!(world.differences().await, [""; 0]);
+        let person = Person::tenant(&world).await;
+        assert_eq!(person.listing().await.things, ["greenhouse.gw-2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_is_an_error_may_have_made_the_object() {
+    // SuperMQ answers 500 while NATS is away, and has made the client.
+    for release in [Release::SuperMq017, Release::SuperMq019] {
+        let (fake, mut world) = fresh(release).await;
+        for step in 0..3 {
+            let work = world.step(step);
+            world.make(work).await;
+        }
+        let domain = world.attachment_outputs("gw").topic.unwrap()[2..38].to_owned();
+        let held = fake.hold_next("POST", &format!("/{domain}/clients"));
+        let meanwhile = async {
+            held.arrived().await;
+            fake.lose(Dependency::Nats).await;
+            held.let_go();
+        };
+        let (result, ()) = futures::join!(world.apply(world.step(3)), meanwhile);
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.to_cause());
+        fake.mend(Dependency::Nats).await.unwrap();
+        let work = world.step(3);
+        world.make(work).await;
+        assert_eq!(world.differences().await, [""; 0]);
+        assert_eq!(Person::tenant(&world).await.listing().await.things, ["greenhouse.gw-1"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_forbidden_while_permissions_cannot_be_asked_is_an_outage() {
+    let mut texts = Vec::new();
+    for release in [Release::SuperMq017, Release::SuperMq019, Release::Magistrala030] {
+        let (fake, mut world) = fresh(release).await;
+        for step in 0..2 {
+            let work = world.step(step);
+            world.make(work).await;
+        }
+        fake.lose(Dependency::SpiceDb).await;
+        let error = world.apply(world.step(2)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.to_cause());
+        texts.push((release, read(&error)));
+        fake.mend(Dependency::SpiceDb).await.unwrap();
+        let work = world.step(2);
+        world.make(work).await;
+    }
+    assert_reads!("spicedb_away", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_short_password_is_invalid_and_makes_no_user() {
+    let mut texts = Vec::new();
+    for release in RELEASES {
+        let (_fake, mut world) = fresh(release).await;
+        world.make(world.application_work()).await;
+        let spec = iotorch_core::resource::TenantSpec { secret: secret("hub/short"), ..world.tenant_spec(1) };
+        let inputs = iotorch_core::resource::InApplication { application: world.application() };
+        let error = world.apply(create::<Tenant>(&world.tenant(), spec, inputs).into()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(Person::admin(&world).await.users().await.len(), 1);
+        texts.push((release, read(&error)));
+    }
+    assert_reads!("short_password", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_user_that_is_left_behind_is_used_again_also_when_the_administrator_has_another_password() {
+    for release in RELEASES {
+        let (_fake, mut world) = built(release).await;
+        let before = world.tenant_outputs();
+        let residue = world.delete(&world.tenant()).await;
+        assert!(residue[0].contains(&before.id), "{residue:?}");
+        world
+            .secrets
+            .put(&secret("hub/admin#2"), SecretValue::new(format!("{}:another one", common::ADMIN)))
+            .await
+            .unwrap();
+        let mut after = world.application_spec();
+        after.admin = secret("hub/admin#2");
+        let rotation = Job::<iotorch_core::resource::Application> {
+            id: world.server(),
+            change: Change::Update { before: world.application_spec(), after },
+            inputs: iotorch_core::resource::ApplicationInputs { workload: None },
+            ownership: Ownership::Ours,
+        };
+        for _ in 0..2 {
+            let outputs = world.apply(rotation.clone().into()).await.unwrap();
+            world.record(world.application_work(), outputs);
+        }
+        let work = world.tenant_work();
+        world.make(work).await;
+        assert_eq!(world.tenant_outputs(), before);
+        let work = world.step(2);
+        world.make(work).await;
+    }
+}
+
+#[tokio::test]
+async fn two_gateways_have_channels_of_their_own_and_go_with_their_tenant() {
+    for release in RELEASES {
+        let (_fake, mut world) = built(release).await;
+        let work = world.attachment_work("gw-2");
+        world.make(work).await;
+        let work = world.credential_work("gw-2", 1);
+        world.make(work).await;
+        assert_ne!(world.attachment_outputs("gw").channel, world.attachment_outputs("gw-2").channel);
+        assert_eq!(world.differences().await, [""; 0]);
+        let tenant = world.tenant();
+        world.delete(&tenant).await;
+        let seen = world.look().await.unwrap();
+        assert!(!seen.values().any(|seen| matches!(seen, Observed::Present { spec, .. } if spec.kind() != iotorch_core::resource::KindName::Application)));
+        let work = world.tenant_work();
+        world.make(work).await;
+        assert_eq!(Person::tenant(&world).await.listing().await, Default::default());
+    }
+}
