@@ -1,0 +1,175 @@
+//! Exports: by the bridge, and by EdgeX itself.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use common::world::*;
+use iotorch_core::{
+    ErrorKind, Observed,
+    resource::{Change, ExportSpec, NetAddress, Outputs},
+};
+use iotorch_edgex_fake::{Config, Fake, Release, Service};
+use iotorch_lite::{Gateway, GatewayConfig, Secret, client::GatewayClient};
+use serde_json::{Value, json};
+
+fn broker() -> NetAddress {
+    NetAddress { host: "127.0.0.1".to_owned(), port: 9, tls: false }
+}
+
+fn create() -> Change<ExportSpec> {
+    Change::Create { after: hub() }
+}
+
+fn delete() -> Change<ExportSpec> {
+    Change::Delete { before: hub() }
+}
+
+/// What core-keeper was told, in order, without what is noted there.
+fn told(world: &World) -> Vec<(String, Value)> {
+    let asked = world.fake.asked().into_iter();
+    let puts = asked.filter(|asked| asked.service == Service::Keeper && asked.method == "PUT");
+    let puts = puts.filter(|asked| !asked.path.contains("/iotorch/"));
+    puts.map(|asked| (asked.path.trim_start_matches("/api/v3/kvs/key/").to_owned(), asked.json())).collect()
+}
+
+fn strict(release: Release) -> Config {
+    Config { strict_gap: true, ..Config::of(release) }
+}
+
+#[tokio::test]
+async fn the_export_of_edgex_is_told_in_order_without_haste_and_with_another_client_each_time() {
+    let world = World::with(strict(Release::V4), &json!({ "export": "edgex" })).await;
+    let outputs = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let Outputs::Export(outputs) = outputs else { panic!() };
+    insta::assert_snapshot!(outputs.destination);
+    let first = told(&world);
+    insta::assert_yaml_snapshot!(first);
+    world.fake.forget();
+    world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    assert_eq!(told(&world), [], "nothing is told twice");
+    let changed = Change::Update { before: hub(), after: hub() };
+    world.apply(world.export_work(broker(), "hub/key#2", changed)).await.unwrap();
+    let second = told(&world);
+    let client = |told: &[(String, Value)]| told[1].1["value"]["ClientId"].clone();
+    assert_ne!(client(&first), client(&second));
+    assert!(world.asked(Service::Keeper, "PUT") > 0);
+    // It has not crashed.
+    world.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_export_of_edgex_is_one_and_its_owner_is_named() {
+    let world = World::with(strict(Release::V4), &json!({ "export": "edgex" })).await;
+    world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let mut cx = world.cx();
+    cx.installation = "b2".into();
+    let work = world.export_work(broker(), "hub/key", create());
+    let error = world.domain.apply(&cx, vec![work]).await.remove(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    insta::assert_snapshot!(common::world::told(&error));
+}
+
+#[tokio::test]
+async fn the_configuration_is_as_it_was_once_the_export_of_edgex_is_gone() {
+    for (release, base) in [(Release::V4, "keeper"), (Release::V3_1, "consul")] {
+        let world = World::with(strict(release), &json!({ "export": "edgex" })).await;
+        let before = configuration(&world.fake, base).await;
+        world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+        assert_ne!(configuration(&world.fake, base).await, before);
+        for _ in 0..2 {
+            let gone = world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
+            assert_eq!(gone, Outputs::Removed { residue: Vec::new() });
+        }
+        let mut after = configuration(&world.fake, base).await;
+        let client =
+            after.iter_mut().find(|(key, _)| key.ends_with("/MQTTExport/Parameters/ClientId")).unwrap().1;
+        assert!(client.starts_with("iotorch-"), "no client is connected twice: {client}");
+        before
+            .iter()
+            .find(|(key, _)| key.ends_with("/MQTTExport/Parameters/ClientId"))
+            .unwrap()
+            .1
+            .clone_into(client);
+        assert_eq!(after, before);
+    }
+}
+
+/// The keys of all services, with their values.
+async fn configuration(fake: &Fake, base: &str) -> BTreeMap<String, String> {
+    let get = async |url: String| -> Value {
+        let tls =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+        let tls = tls.with_safe_default_protocol_versions().unwrap();
+        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        client.get(url).send().await.unwrap().json().await.unwrap()
+    };
+    let (pairs, key, value) = if base == "keeper" {
+        let url = format!("{}/api/v3/kvs/key/edgex?plaintext=true", fake.url(Service::Keeper));
+        (get(url).await["response"].clone(), "key", "value")
+    } else {
+        (get(format!("{}/v1/kv/edgex?recurse=true", fake.url(Service::Consul))).await, "Key", "Value")
+    };
+    let plain = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        // Consul encodes values.
+        let decoded = (base == "consul").then(|| String::from_utf8(STANDARD.decode(text).unwrap()).unwrap());
+        decoded.unwrap_or_else(|| text.to_owned())
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    pairs.as_array().unwrap().iter().map(|pair| (text(&pair[key]), plain(&pair[value]))).collect()
+}
+
+#[tokio::test]
+async fn the_export_of_delhi_is_a_registration_and_a_name_that_is_taken_is_named() {
+    let world = World::with(Config::of(Release::V1), &json!({ "export": "edgex" })).await;
+    let made = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let seen = world.look(&[gateway().export(&name("hub"))]).await.unwrap();
+    let Observed::Present { outputs, spec, .. } = &seen[&gateway().export(&name("hub"))] else { panic!() };
+    assert_eq!((outputs, spec), (&made, &hub().into()));
+    let mut cx = world.cx();
+    cx.installation = "b2".into();
+    let work = world.export_work(broker(), "hub/key", create());
+    let error = world.domain.apply(&cx, vec![work]).await.remove(0).unwrap_err();
+    insta::assert_snapshot!(common::world::told(&error));
+    world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
+    let seen = world.look(&[gateway().export(&name("hub"))]).await.unwrap();
+    assert_eq!(seen[&gateway().export(&name("hub"))], Observed::Absent);
+}
+
+#[tokio::test]
+async fn the_bridge_has_the_export_and_edgex_is_told_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = GatewayConfig::builder().data_dir(dir.path()).admin_token(Secret::new(ADMIN)).build();
+    let bridge = Gateway::start(config).await.unwrap();
+    let fake = Fake::start(Config::default()).await.unwrap();
+    let mut endpoints = endpoints(&fake, Release::V4);
+    endpoints.insert("bridge".to_owned(), bridge.management_address());
+    let world = World::on(fake, application_spec(&endpoints, &json!({}))).await;
+    assert!(!world.application.endpoints.contains_key("app-mqtt-export"), "it is left alone");
+    let export = gateway().export(&name("hub"));
+    let made = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+    let Observed::Present { outputs, .. } = &seen[&export] else { panic!("{seen:?}") };
+    assert_eq!(*outputs, made);
+    let client =
+        GatewayClient::new(format!("http://{}", bridge.management_address()), Secret::new(ADMIN)).unwrap();
+    let objects: Vec<_> = client.objects().await.unwrap().into_iter().map(|object| object.path).collect();
+    assert_eq!(objects, ["exports/greenhouse.hub"]);
+    assert_eq!(world.asked(Service::Keeper, "PUT"), 0);
+    world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
+    assert_eq!(world.look(std::slice::from_ref(&export)).await.unwrap()[&export], Observed::Absent);
+    bridge.stop().await;
+    assert_eq!(world.look(&[]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_gateway_that_exports_nothing_says_what_it_lacks() {
+    let world = World::of(Config::default()).await;
+    let error = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    insta::assert_snapshot!(common::world::told(&error));
+}
