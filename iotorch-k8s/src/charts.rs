@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use iotorch_core::{
     ChartResolver, Error, ErrorKind, Result,
     model::{Chart, Settings},
-    resource::Role,
 };
 use iotorch_helm::chart::{ChartSource, Charts, ChartsConfig, Digest, ResolvedChart};
 use serde_json::Value;
 
-use crate::error::of_helm;
+use crate::{error::of_helm, own_charts::OwnChart};
 
 /// Finds the charts of documents, and keeps them by their digests in a folder.
 #[derive(Clone, Debug)]
@@ -56,15 +55,11 @@ impl HelmCharts {
         }
     }
 
-    /// The chart of the application `lite` in a role.
-    pub(crate) async fn lite(&self, role: Role) -> Result<ResolvedChart> {
-        let (name, files) = match role {
-            Role::Server => ("iotorch-server", SERVER),
-            Role::Gateway | Role::Function => ("iotorch-gateway", GATEWAY),
-        };
-        let what = || format!("cannot lay out the chart \"{name}\"");
+    /// A chart that comes with iotorch.
+    pub(crate) async fn own(&self, chart: &'static OwnChart) -> Result<ResolvedChart> {
+        let what = || format!("cannot lay out the chart \"{}\"", chart.name);
         let own = self.folder.join("own");
-        let lay_out = tokio::task::spawn_blocking(move || lay_out(&own, name, files)).await;
+        let lay_out = tokio::task::spawn_blocking(move || chart.lay_out(&own)).await;
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Unexpected, what()).with_source(error)
         };
@@ -119,47 +114,6 @@ pub(crate) fn merge(values: &mut Settings, over: Settings) {
     }
 }
 
-type File = (&'static str, &'static str);
-
-macro_rules! chart {
-    ($($chart:literal: $($file:literal),+);+) => {
-        [$([$(($file, include_str!(concat!("../charts/", $chart, "/", $file)))),+]),+]
-    };
-}
-
-const OWN: [[File; 9]; 2] = chart!(
-    "iotorch-gateway": "Chart.yaml", "values.yaml", "values.schema.json", "templates/_names.tpl", "templates/NOTES.txt",
-        "templates/services.yaml", "templates/settings.yaml", "templates/statefulset.yaml", "templates/volume.yaml";
-    "iotorch-server": "Chart.yaml", "values.yaml", "values.schema.json", "templates/_names.tpl", "templates/NOTES.txt",
-        "templates/services.yaml", "templates/settings.yaml", "templates/statefulset.yaml", "templates/volume.yaml"
-);
-const GATEWAY: &[File] = &OWN[0];
-const SERVER: &[File] = &OWN[1];
-
-/// Gives the folder in `own` with exactly these files of a chart. It is named by them and appears whole, however many lay it out at once.
-fn lay_out(own: &Path, name: &str, files: &[File]) -> std::io::Result<PathBuf> {
-    let all: Vec<u8> = files
-        .iter()
-        .flat_map(|(file, content)| [*file, "\0", *content, "\0"].concat().into_bytes())
-        .collect();
-    let digest = Digest::of(&all);
-    let folder = own.join(format!("{name}-{}", digest.as_str().trim_start_matches("sha256:")));
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(own)?;
-    let coming = tempfile::tempdir_in(own)?;
-    std::fs::create_dir(coming.path().join("templates"))?;
-    for (file, content) in files {
-        std::fs::write(coming.path().join(file), content)?;
-    }
-    match std::fs::rename(coming.path(), &folder) {
-        Err(error) if !folder.is_dir() => Err(error),
-        // Whoever was quicker has laid out the same.
-        _ => Ok(folder),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -172,41 +126,5 @@ mod tests {
         let mut values = object(json!({ "a": { "b": 1, "c": [1, 2] }, "d": 1 }));
         merge(&mut values, object(json!({ "a": { "c": [3] }, "d": { "e": 1 } })));
         assert_eq!(Value::Object(values), json!({ "a": { "b": 1, "c": [3] }, "d": { "e": 1 } }));
-    }
-
-    #[test]
-    fn a_chart_is_laid_out_whole_by_many_at_once() {
-        let own = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let folder = lay_out(own.path(), "iotorch-gateway", GATEWAY).unwrap();
-                    for (file, content) in GATEWAY {
-                        assert_eq!(std::fs::read_to_string(folder.join(file)).unwrap(), *content);
-                    }
-                });
-            }
-        });
-        assert_eq!(std::fs::read_dir(own.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn every_file_of_our_charts_is_in_the_program() {
-        for (name, files) in [("iotorch-gateway", GATEWAY), ("iotorch-server", SERVER)] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts").join(name);
-            let mut there = Vec::new();
-            for folder in [folder.clone(), folder.join("templates")] {
-                for entry in std::fs::read_dir(folder).unwrap() {
-                    let path = entry.unwrap().path();
-                    if path.is_file() && !path.ends_with(".helmignore") {
-                        there.push(path);
-                    }
-                }
-            }
-            let mut packed: Vec<_> = files.iter().map(|(file, _)| folder.join(file)).collect();
-            there.sort();
-            packed.sort();
-            assert_eq!(there, packed);
-        }
     }
 }

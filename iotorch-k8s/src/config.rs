@@ -40,6 +40,12 @@ pub struct KubernetesConfig {
     /// image is, the class of storage, resources.
     #[serde(skip_serializing_if = "Settings::is_empty")]
     pub lite: Settings,
+    /// Values of the chart that comes with iotorch for gateways of the application `edgex`. Its bridge has the image that `lite` names.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub edgex: Settings,
+    /// Values of the chart that comes with iotorch for servers of the application `mainflux`.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub mainflux: Settings,
     /// What pods in the slices' namespaces may do, by the Pod Security Standards; `baseline` if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_security: Option<PodSecurity>,

@@ -13,14 +13,11 @@ use kube::Client;
 
 use crate::{
     charts::HelmCharts, cluster::Cluster, config::KubernetesConfig, domain::KubernetesDomain, error::of_helm,
-    place::KubernetesPlace,
+    own_charts, place::KubernetesPlace,
 };
 
 /// The name of the driver.
 const KUBERNETES: &str = "kubernetes";
-
-/// The application whose charts come with iotorch.
-const LITE: &str = "lite";
 
 /// The most workloads in one call.
 const BATCH: usize = 16;
@@ -242,12 +239,19 @@ fn check_bus(workload: &WorkloadSpec) -> Vec<Issue> {
 
 fn check_workload(workload: &WorkloadSpec) -> Vec<Issue> {
     let Some(chart) = &workload.chart else {
-        let is_lite = workload.application.as_ref().is_some_and(|application| application.as_str() == LITE);
-        let issue = || {
-            Issue::new("", format!("{} \"{}\" has no chart", workload.role, workload.name))
-                .with_help("only the application \"lite\" has charts that come with iotorch: add \"chart\"")
+        let Some(own) = own_charts::of(workload.application.as_ref(), workload.role) else {
+            let issue = Issue::new("", format!("{} \"{}\" has no chart", workload.role, workload.name));
+            return vec![issue.with_help(own_charts::HELP)];
         };
-        return if is_lite { check_bus(workload) } else { vec![issue()] };
+        let mut issues = own.check(&workload.settings);
+        for issue in &mut issues {
+            issue.pointer.insert_str(0, "/settings");
+        }
+        // The checks of other charts know their own buses.
+        if workload.application.as_ref().is_some_and(|application| application.as_str() == "lite") {
+            issues.extend(check_bus(workload));
+        }
+        return issues;
     };
     let issue = |at: String| {
         let message = "this looks like a secret, and values of charts are kept where many can read them";

@@ -37,6 +37,7 @@ mod forward;
 mod mark;
 mod objects;
 mod outside;
+mod own_charts;
 mod permissions;
 mod place;
 mod policy;

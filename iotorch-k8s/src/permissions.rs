@@ -54,7 +54,7 @@ const MADE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "w
 
 const WATCHED: &[&str] = &["get", "list", "watch"];
 
-/// Everything that the code of this crate, helm, and the charts of `lite` do. A chart that makes other kinds of objects needs more.
+/// Everything that the code of this crate, helm, and the charts that come with iotorch do. A chart that makes other kinds of objects needs more.
 pub(crate) const NEEDED: &[Need] = &[
     // survey, space, endpoints
     need("", &["namespaces"], &["create", "delete", "get", "list", "patch"]),

@@ -25,6 +25,7 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::{
     charts::merge,
@@ -34,6 +35,7 @@ use crate::{
     error::{failed, of_helm},
     mark::{self, Owner, labels},
     objects::{gone, put, remove_this},
+    own_charts::{self, OwnChart},
     place,
     readiness::{self, Kind, Part, Readiness},
     record::{self, Adopted, Found, Record},
@@ -45,6 +47,9 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// The entry of the Secret with the token of the management API.
 const TOKEN: &str = "token";
+
+/// The entry of it with what the services of an application use among themselves, as at their database.
+const INNER: &str = "inner";
 
 /// A workload of a slice on a cluster.
 pub(crate) struct Here<'a> {
@@ -62,6 +67,13 @@ pub(crate) fn release(namespace: &str, name: &str) -> Result<Release> {
         name: ReleaseName::new(name).map_err(|error| of_helm(what(), error))?,
         namespace: Namespace::new(namespace).map_err(|error| of_helm(what(), error))?,
     })
+}
+
+/// What the services of an application use among themselves. It follows from the token, so that it is the same whenever a step is
+/// repeated, and the token does not follow from it, so that none of them can manage the application.
+fn inner_secret(token: &str) -> String {
+    let digest = Sha256::digest(format!("iotorch inner secret\0{token}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Here<'_> {
@@ -129,7 +141,7 @@ impl Here<'_> {
             })
         };
         let chart = self.chart(after).await?;
-        let values = self.values(after);
+        let values = self.values(after)?;
         let done = Record { spec: after.clone(), coming: None, adopted };
         // The mark comes before the release, so that there never is one that nobody knows. What a release is like is noted when it is.
         let begun = match &record {
@@ -143,7 +155,8 @@ impl Here<'_> {
         }
         if let Some(token) = &after.admin {
             let token = self.cx.secret(token).await?;
-            self.give_token(token.expose()).await.map_err(|error| failed(what(), error))?;
+            let inner = own_charts::has_inner_secret(after.application.as_ref());
+            self.give_token(token.expose(), inner).await.map_err(|error| failed(what(), error))?;
         }
         let stored = match latest {
             Some(latest) if latest.stored.status().is_pending() => {
@@ -197,28 +210,40 @@ impl Here<'_> {
     async fn chart(&self, spec: &WorkloadSpec) -> Result<ResolvedChart> {
         match &spec.chart {
             Some(chart) => self.domain.charts().archive(chart).await,
-            None => self.domain.charts().lite(spec.role).await,
+            None => self.domain.charts().own(self.own_chart(spec)?).await,
         }
     }
 
-    /// The values of a chart: what the document says or, for the charts of `lite`, what they need to know.
-    fn values(&self, spec: &WorkloadSpec) -> Values {
+    fn own_chart(&self, spec: &WorkloadSpec) -> Result<&'static OwnChart> {
+        own_charts::of(spec.application.as_ref(), spec.role).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, self.what("start", spec.role))
+                .with_help(own_charts::HELP)
+                .with_source(Error::new(ErrorKind::Unsupported, "it has no chart"))
+        })
+    }
+
+    /// The values of a chart: what the document says or, for a chart that comes with iotorch, what it needs to know.
+    fn values(&self, spec: &WorkloadSpec) -> Result<Values> {
         if let Some(chart) = &spec.chart {
-            return chart.values.clone().into();
+            return Ok(chart.values.clone().into());
         }
-        let mut values = self.domain.config().lite.clone();
+        let mut values = self.own_chart(spec)?.values(self.domain.config());
         let own = json!({ "adminSecret": { "name": self.token_secret(), "key": TOKEN }, "settings": spec.settings });
         if let serde_json::Value::Object(own) = own {
             merge(&mut values, own);
         }
-        values.into()
+        Ok(values.into())
     }
 
     fn token_secret(&self) -> String {
         format!("{}-iotorch", self.name())
     }
 
-    async fn give_token(&self, token: &str) -> kube::Result<()> {
+    async fn give_token(&self, token: &str, with_inner: bool) -> kube::Result<()> {
+        let mut entries = BTreeMap::from([(TOKEN.to_owned(), ByteString(token.as_bytes().to_vec()))]);
+        if with_inner {
+            entries.insert(INNER.to_owned(), ByteString(inner_secret(token).into_bytes()));
+        }
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.token_secret()),
@@ -226,7 +251,7 @@ impl Here<'_> {
                 labels: Some(labels()),
                 ..ObjectMeta::default()
             },
-            data: Some(BTreeMap::from([(TOKEN.to_owned(), ByteString(token.as_bytes().to_vec()))])),
+            data: Some(entries),
             ..Secret::default()
         };
         put(&Api::namespaced(self.client.clone(), self.namespace()), &secret).await

@@ -4,6 +4,7 @@
 //! writes (Docker Image Specification v1.2), which `ctr images import` takes. The same content gives the same bytes.
 
 mod archive;
+mod programs;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,8 +1,5 @@
 //! The images that every cluster has from the beginning.
 
-use std::path::Path;
-
-use crate::command::Tool;
 use crate::error::Result;
 use crate::image::Image;
 use crate::modules::{Module, Programs};
@@ -37,18 +34,12 @@ pub(crate) fn images(programs: &Programs) -> Result<[Image; 3]> {
 }
 
 fn busybox() -> Result<Image> {
-    let own = "busybox";
-    let image = Image::builder(BUSYBOX)
-        .file("/bin/busybox", Path::new(BUSYBOX_PROGRAM), 0o755)
+    Image::builder(BUSYBOX)
+        .busybox()?
         .folder("/tmp", 0o1777)
         .bytes("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n", 0o644)
         .bytes("/etc/group", "root:x:0:\nnogroup:x:65534:\n", 0o644)
         .env("PATH", "/bin")
-        .arguments(["sh"]);
-    let names = Tool::new(BUSYBOX_PROGRAM).arg("--list").ask()?;
-    names
-        .lines()
-        .filter(|name| *name != own)
-        .fold(image, |image, name| image.link(format!("/bin/{name}"), own))
+        .arguments(["sh"])
         .build()
 }

@@ -14,8 +14,8 @@ use std::{sync::Arc, time::Duration};
 use fake::{Fault, Image, Key, Refusal, helm::Moment, kinds};
 use iotorch_core::{
     ErrorKind, Health, Observed,
-    model::Capacity,
-    resource::{Endpoint, Outputs, WorkloadOutputs},
+    model::{Capacity, Chart},
+    resource::{Endpoint, Outputs, WorkloadOutputs, WorkloadSpec},
 };
 use serde_json::{Value, json};
 use stand::{FARM, IMAGE, Stand, create, delete, lite, of_image, space, space_with, step, told, workload};
@@ -418,6 +418,26 @@ async fn a_gateway_of_lite_is_reached_by_node_port_and_by_service() {
     assert!(token["data"]["token"].is_string());
     stand.done(step(lite(), delete)).await.unwrap();
     assert_eq!(stand.cluster.get(&Key::new(&kinds::CLAIM, FARM, "gw")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_services_use_among_themselves_is_the_same_each_time_and_does_not_tell_the_token() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/charts/idle");
+    let edgex = WorkloadSpec {
+        application: Some("edgex".parse().unwrap()),
+        chart: Some(Chart::builder().source(source).build()),
+        ..lite()
+    };
+    let stand = Stand::with_space().await;
+    let entries = async || {
+        stand.done(step(edgex.clone(), create)).await.unwrap();
+        let secret = stand.cluster.get(&Key::new(&kinds::SECRET, FARM, "gw-iotorch")).unwrap();
+        ["token", "inner"].map(|entry| secret["data"][entry].as_str().unwrap().to_owned())
+    };
+    let first = entries().await;
+    assert_ne!(first[0], first[1]);
+    stand.done(step(edgex.clone(), delete)).await.unwrap();
+    assert_eq!(entries().await, first);
 }
 
 #[tokio::test(start_paused = true)]
