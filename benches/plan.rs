@@ -1,4 +1,4 @@
-//! How long it takes, and how much memory, to plan many slices.
+//! How long it takes, and how much memory, to plan many slices, and slices of many devices.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
 use iotorch_benches::{Bench, Goal, Result, documents, engine, note, null::Batches, repeat, resident, run};
 use iotorch_core::{
     Engine, Intent, Limits, Orchestrator as _, RunOptions,
-    model::DeviceProtocol,
+    model::{DeviceProtocol, Slice},
     plan::{Plan, SlicePlan},
     store::MemoryStore,
 };
@@ -20,6 +20,8 @@ const BENCH: Bench = Bench("plan");
 const COUNTS: [usize; 4] = [1, 100, 1_000, 10_000];
 /// The count that has goals, and for which memory is shown.
 const MANY: usize = 10_000;
+/// The devices of a slice where nothing else is said.
+const FEW_DEVICES: usize = 2;
 
 /// How what is wanted differs from what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,8 @@ impl Case {
 struct Task {
     case: Case,
     count: usize,
+    /// Of each slice.
+    devices: usize,
 }
 
 /// What it prints.
@@ -75,7 +79,7 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     for case in Case::ALL {
         for count in COUNTS {
-            let outcome = in_own_process(Task { case, count })?;
+            let outcome = in_own_process(Task { case, count, devices: FEW_DEVICES })?;
             let slices = if count == 1 { "slice" } else { "slices" };
             let metric = format!("{count} {slices}, {}", case.words());
             let has_goals = count == MANY && matches!(case, Case::Unchanged | Case::Demanding);
@@ -86,6 +90,13 @@ fn measure() -> Result<()> {
                 BENCH.figure(&format!("{metric}: peak memory"), peak, "MB", goal(500.0))?;
                 BENCH.figure(&format!("{metric}: memory before planning"), before, "MB", None)?;
             }
+        }
+    }
+    for (devices, goal) in [(1_000, None), (MANY, Some(Goal::AtMost(2.0)))] {
+        for case in [Case::AllNew, Case::Unchanged, Case::OneChanged] {
+            let outcome = in_own_process(Task { case, count: 1, devices })?;
+            let metric = format!("1 slice of {devices} devices, {}", case.words());
+            BENCH.figure(&metric, outcome.seconds, "s", goal)?;
         }
     }
     Ok(())
@@ -103,8 +114,9 @@ fn in_own_process(task: Task) -> Result<Outcome> {
         Command::new(program).arg(serde_json::to_string(&task)?).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!(
-            "cannot measure {} slices, {}: {}",
+            "cannot measure {} slices of {} devices, {}: {}",
             task.count,
+            task.devices,
             task.case.words(),
             output.status
         )
@@ -126,7 +138,7 @@ async fn plan(task: Task) -> Result<Outcome> {
     let engine = engine(Arc::new(MemoryStore::new()), Batches::Lite, limits)?;
     let mut intent = Intent {
         infrastructures: vec![documents::infrastructure()?],
-        slices: documents::slices(task.count)?,
+        slices: slices(task)?,
         ..Intent::default()
     };
     if task.case == Case::Demanding {
@@ -149,13 +161,22 @@ async fn plan(task: Task) -> Result<Outcome> {
     let samples = repeat(3, Duration::from_secs(2), async || {
         let begun = Instant::now();
         let plan = engine.plan(&intent).await?;
+        if task.devices > FEW_DEVICES {
+            // A person waits for what is printed, which has so many devices in a line.
+            std::hint::black_box(plan.to_lines());
+        }
         let seconds = begun.elapsed().as_secs_f64();
         check(task, &plan)?;
         Ok(seconds)
     })
     .await?;
-    note(&format!("plan: {} slices, {}: seconds {samples}", task.count, task.case.words()));
+    let Task { case, count, devices } = task;
+    note(&format!("plan: {count} slices of {devices} devices, {}: seconds {samples}", case.words()));
     Ok(Outcome { seconds: samples.median(), before, peak: resident::read()?.peak })
+}
+
+fn slices(task: Task) -> Result<Vec<Slice>> {
+    (0..task.count).map(|number| documents::slice(&format!("slice-{number:05}"), task.devices)).collect()
 }
 
 /// Makes the slices of `intent`.

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::Result;
 
+/// What waits for other pods. The testbed has it.
+const BUSYBOX: &str = "iotorch.test/busybox:1";
+
 /// How long a namespace with all that is in it may take to go.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -52,6 +55,27 @@ impl Clusters {
         Ok((name.to_owned(), tag.to_owned()))
     }
 
+    /// The images that play EdgeX's services and Mainflux, and a broker, as values of the charts of both (`IOTORCH_EDGEX_FAKE_IMAGE`,
+    /// `IOTORCH_MAINFLUX_FAKE_IMAGE`, `IOTORCH_MOSQUITTO_IMAGE`). Without the first two nothing is laid over the charts: the official
+    /// images are measured.
+    ///
+    /// # Errors
+    /// For an image without a tag, and where only some are named.
+    pub fn platforms() -> Result<[Value; 2]> {
+        let (edgex, mainflux) = (set("IOTORCH_EDGEX_FAKE_IMAGE"), set("IOTORCH_MAINFLUX_FAKE_IMAGE"));
+        let (edgex, mainflux) = match (edgex, mainflux) {
+            (Err(_), Err(_)) => return Ok([json!({}), json!({})]),
+            (edgex, mainflux) => (edgex?, mainflux?),
+        };
+        let all_in_one = |name: &str| Ok::<_, String>(json!({ "enabled": true, "image": image(name)? }));
+        let wait = json!({ "image": image(BUSYBOX)? });
+        let broker = json!({ "image": image(&set("IOTORCH_MOSQUITTO_IMAGE")?)? });
+        Ok([
+            json!({ "pullPolicy": "Never", "allInOne": all_in_one(&edgex)?, "components": { "mqtt": broker }, "wait": wait }),
+            json!({ "pullPolicy": "Never", "allInOne": all_in_one(&mainflux)?, "wait": wait }),
+        ])
+    }
+
     /// A client of a cluster.
     ///
     /// # Errors
@@ -65,7 +89,14 @@ impl Clusters {
     /// A cluster as a document, named as its context; `lite` are values of the charts of `lite`.
     #[must_use]
     pub fn document(&self, context: &str, tier: &str, lite: &Value) -> Value {
-        let settings = json!({ "kubeconfig": self.kubeconfig, "context": context, "lite": lite });
+        self.document_with(context, tier, json!({ "lite": lite }))
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn document_with(&self, context: &str, tier: &str, mut settings: Value) -> Value {
+        settings["kubeconfig"] = json!(self.kubeconfig);
+        settings["context"] = json!(context);
         json!({
             "apiVersion": "iotorch.dev/v1alpha1",
             "kind": "Infrastructure",
@@ -73,6 +104,13 @@ impl Clusters {
             "spec": { "driver": "kubernetes", "tier": tier, "settings": settings },
         })
     }
+}
+
+/// The value of a chart that names an image which is there already.
+fn image(name: &str) -> Result<Value, String> {
+    let (repository, tag) =
+        name.rsplit_once(':').ok_or_else(|| format!("cannot use image {name:?}: it has no tag"))?;
+    Ok(json!({ "repository": repository, "tag": tag, "pullPolicy": "Never" }))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is told by the environment what there is")]

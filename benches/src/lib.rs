@@ -19,6 +19,7 @@ pub mod mosquitto;
 pub mod mqtt;
 pub mod null;
 pub mod pair;
+pub mod platforms;
 pub mod pods;
 pub mod requests;
 pub mod resident;

@@ -29,7 +29,15 @@ impl Client {
     /// # Errors
     /// When the broker refuses.
     pub async fn connect(port: u16, id: &str, login: Option<(&str, &str)>) -> Result<Self> {
-        let mut options = MqttOptions::new(id, ("127.0.0.1", port));
+        Self::connect_to("127.0.0.1", port, id, login).await
+    }
+
+    /// Connects to a broker, with a user name and password where one is given.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn connect_to(host: &str, port: u16, id: &str, login: Option<(&str, &str)>) -> Result<Self> {
+        let mut options = MqttOptions::new(id, (host, port));
         if let Some((user, password)) = login {
             options.set_credentials(user, password.to_owned());
         }

@@ -10,7 +10,9 @@ use iotorch_core::{
     secret::MemorySecretStore,
     store::MemoryStore,
 };
+use iotorch_edgex::EdgexDriver;
 use iotorch_lite::{LiteDriver, LocalDriver, LocalHost};
+use iotorch_mainflux::MainfluxDriver;
 use tempfile::TempDir;
 
 use crate::{
@@ -25,7 +27,8 @@ pub(crate) fn drivers(
     clusters: &Clusters,
     folder: &Path,
 ) -> Result<(Drivers, Charts), Error> {
-    let drivers = Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host)).with(LiteDriver);
+    let drivers = Drivers::default().with(DeclaredDriver).with(LocalDriver::new(host));
+    let drivers = drivers.with(LiteDriver).with(EdgexDriver).with(MainfluxDriver);
     clusters.join(drivers, folder)
 }
 
@@ -127,7 +130,7 @@ spec:
         insta::assert_snapshot!(
             faults(&DESK.replace("driver: local", "driver: locl").replace(
                 "spec:\n",
-                "spec: { gateways: [ { name: gw, application: edgex, placement: { infrastructure: desk } } ] }\n"
+                "spec: { gateways: [ { name: gw, application: chirpstack, placement: { infrastructure: desk } } ] }\n"
             ))
             .await
         );

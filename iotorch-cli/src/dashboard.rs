@@ -135,10 +135,10 @@ impl<'a> Dashboard<'a> {
             let mut messages = 0;
             let mut complete = true;
             for channel in channels {
-                match channel.stats().await {
-                    Ok(stats) => {
-                        messages += stats.count;
-                        last.extend(channel.last(&stats));
+                match channel.summary().await {
+                    Ok(summary) => {
+                        messages += summary.count;
+                        last.extend(channel.last(summary));
                     }
                     Err(error) => {
                         tracing::warn!(slice = %slice.slice, cause = %error.to_cause(), "cannot count messages");

@@ -1,6 +1,7 @@
 //! The state directory: opened by one process at a time, shared with others through a socket.
 
 use std::{
+    collections::BTreeSet,
     fs::DirBuilder,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use iotorch_core::{
-    Engine, Error, ErrorKind, Orchestrator, Places, Route,
+    Context, Engine, Error, ErrorKind, Orchestrator, Places, Route,
     model::Documents,
     observer::Observer,
     resource::{Endpoint, Location},
@@ -19,6 +20,7 @@ use iotorch_core::{
 };
 use iotorch_lite::LocalHost;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     check::{check, drivers, place},
@@ -48,6 +50,9 @@ const A_LOOK: Duration = Duration::from_secs(1);
 
 /// What is kept for clusters, in the state directory: charts, and what helm needs.
 const CLUSTERS: &str = "clusters";
+
+/// How long a call of a backend may take that belongs to no run.
+const CALL: Duration = Duration::from_secs(60);
 
 /// The pause between two attempts to open the store.
 const ATTEMPTS: Duration = Duration::from_millis(25);
@@ -233,11 +238,40 @@ impl Session {
 
     /// A way from this process to an endpoint, open for as long as it is held.
     pub(crate) async fn route(&self, to: &Endpoint) -> Result<Route, Error> {
-        let Endpoint::Service { infrastructure, .. } = to else { return Places::default().open(to).await };
+        self.places([to]).await?.open(to).await
+    }
+
+    /// The places that these endpoints are on, but for what everybody can reach.
+    async fn places<'a>(&self, endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Result<Places, Error> {
+        let needed: BTreeSet<_> = endpoints
+            .into_iter()
+            .filter_map(|endpoint| match endpoint {
+                Endpoint::Service { infrastructure, .. } => Some(infrastructure),
+                Endpoint::Net(_) => None,
+            })
+            .collect();
+        if needed.is_empty() {
+            return Ok(Places::default());
+        }
         let known = self.orchestrator.infrastructures().await?;
-        let known = known.iter().filter(|document| document.name == *infrastructure);
+        let known = known.iter().filter(|document| needed.contains(&document.name));
         let found = known.map(|document| Ok((document.name.clone(), place(document, &self.clusters)?)));
-        Places::new(found.collect::<Result<_, Error>>()?).open(to).await
+        Ok(Places::new(found.collect::<Result<_, Error>>()?))
+    }
+
+    /// What calls of backends are made with that belong to no run, to an application with these endpoints.
+    pub(crate) async fn context<'a>(
+        &self,
+        endpoints: impl IntoIterator<Item = &'a Endpoint>,
+    ) -> Result<Context, Error> {
+        Ok(Context {
+            // Nothing is marked.
+            installation: "".into(),
+            deadline: Instant::now() + CALL,
+            cancelled: CancellationToken::new(),
+            secrets: self.secrets(),
+            places: self.places(endpoints).await?,
+        })
     }
 
     /// Whether somebody stays and hosts the `local` infrastructure.

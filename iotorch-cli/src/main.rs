@@ -3,6 +3,7 @@
 //! [`cli`] says what can be typed, [`commands`] has one module a verb, [`installation`] opens the state directory, [`serve`] and
 //! [`remote`] let several commands share it, and [`render`] makes what a person reads.
 
+mod bridge;
 mod check;
 mod cli;
 mod clusters;

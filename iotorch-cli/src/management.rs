@@ -1,4 +1,6 @@
 //! The management APIs of a slice's `lite` gateways and servers, as their operator: with the token of their administrator.
+//!
+//! What carries the readings of an EdgeX gateway north is a gateway of `lite` too, its bridge, and is looked at in the same way.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
@@ -6,7 +8,7 @@ use futures::{StreamExt, stream::BoxStream};
 use iotorch_core::{
     Error, ErrorKind, Result, Route,
     model::PartName,
-    resource::{ApplicationOutputs, ApplicationSpec, NetAddress, Outputs, Role, Spec},
+    resource::{ApplicationSpec, CredentialOutputs, KindName, NetAddress, Outputs, ResourceId, Role, Spec},
     status::{ResourceStatus, SliceStatus},
 };
 use iotorch_lite::{
@@ -21,8 +23,17 @@ use crate::installation::Session;
 /// The name of the driver whose gateways and servers are managed this way.
 pub(crate) const LITE: &str = "lite";
 
+/// The name of the driver of gateways of EdgeX.
+pub(crate) const EDGEX: &str = "edgex";
+
+/// The name of the driver of servers of Mainflux, SuperMQ and Magistrala.
+pub(crate) const MAINFLUX: &str = "mainflux";
+
 /// The endpoint of the management API.
 pub(crate) const MANAGEMENT: &str = "management";
+
+/// The endpoint of the management API of what carries an EdgeX gateway's readings north, which is a gateway of `lite`.
+const BRIDGE: &str = "bridge";
 
 /// A gateway or server of a slice.
 #[derive(Clone, Debug)]
@@ -33,6 +44,8 @@ pub(crate) struct Part {
     pub(crate) api: Api,
     /// Whether it runs outside of iotorch, where others use it too.
     pub(crate) is_shared: bool,
+    /// Whether it is the bridge of a gateway, and no gateway itself.
+    pub(crate) is_bridge: bool,
     _route: Arc<Route>,
 }
 
@@ -94,7 +107,8 @@ impl Part {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} \"{}\"", self.role(), self.name)
+        let of = if self.is_bridge { "the bridge of " } else { "" };
+        write!(f, "{of}{} \"{}\"", self.role(), self.name)
     }
 }
 
@@ -141,18 +155,49 @@ pub(crate) async fn refusals(session: &Session, status: &SliceStatus) -> Vec<Ref
     futures::future::join_all(asked).await.concat()
 }
 
+/// What manages a gateway of `lite`, or the bridge of another one, with the way to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    /// Its management API.
+    pub(crate) client: GatewayClient,
+    /// Whether it only carries what devices say to another gateway.
+    pub(crate) is_bridge: bool,
+    _route: Arc<Route>,
+}
+
 /// The gateway of a slice, if it can be managed this way.
 pub(crate) async fn gateway(
     session: &Session,
     status: &SliceStatus,
     name: &PartName,
-) -> Result<Option<GatewayClient>> {
+) -> Result<Option<Gateway>> {
     let parts = parts(session, status).await?.into_iter();
-    let found = parts.filter(|part| part.name == *name).find_map(|part| match part.api {
-        Api::Gateway(gateway) => Some(gateway),
-        Api::Server(_) => None,
+    let found = parts.filter(|part| part.name == *name).find_map(|part| {
+        let Part { api, is_bridge, _route, .. } = part;
+        match api {
+            Api::Gateway(client) => Some(Gateway { client, is_bridge, _route }),
+            Api::Server(_) => None,
+        }
     });
     Ok(found)
+}
+
+/// The newest generation of the credential of a device or attachment: an older one is about to be deleted.
+pub(crate) fn newest_credential(
+    status: &SliceStatus,
+    holder: &ResourceId,
+) -> Option<(u32, CredentialOutputs)> {
+    let generations = status
+        .resources
+        .iter()
+        .filter(|other| other.id.kind() == KindName::Credential && holder.contains(&other.id))
+        .filter_map(|other| match &other.outputs {
+            Some(Outputs::Credential(credential)) => {
+                Some((other.id.name().parse().ok()?, credential.clone()))
+            }
+            _ => None,
+        });
+    generations.max_by_key(|(generation, _)| *generation)
 }
 
 async fn part(session: &Session, resource: &ResourceStatus) -> Result<Option<Part>> {
@@ -161,10 +206,13 @@ async fn part(session: &Session, resource: &ResourceStatus) -> Result<Option<Par
     else {
         return Ok(None);
     };
-    if spec.application.as_str() != LITE {
-        return Ok(None);
-    }
-    let Some(route) = route(session, there).await? else { return Ok(None) };
+    let (endpoint, is_bridge) = match spec.application.as_str() {
+        LITE => (MANAGEMENT, false),
+        EDGEX => (BRIDGE, true),
+        _ => return Ok(None),
+    };
+    let Some(endpoint) = there.endpoints.get(endpoint) else { return Ok(None) };
+    let route = session.route(endpoint).await?;
     let token = Secret::new(session.secrets().fetch(&there.admin).await?.expose());
     let url = url(route.address());
     let api = match (spec.role, trust(spec)) {
@@ -176,15 +224,7 @@ async fn part(session: &Session, resource: &ResourceStatus) -> Result<Option<Par
     };
     let api = api.map_err(|error| failed("cannot make an HTTP client", error))?;
     let name = PartName::new(resource.id.part().unwrap_or_default())?;
-    Ok(Some(Part { name, api, is_shared: spec.external.is_some(), _route: Arc::new(route) }))
-}
-
-/// A way to the management API of an application; none if it has no such endpoint.
-pub(crate) async fn route(session: &Session, application: &ApplicationOutputs) -> Result<Option<Route>> {
-    match application.endpoints.get(MANAGEMENT) {
-        Some(endpoint) => session.route(endpoint).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(Some(Part { name, api, is_shared: spec.external.is_some(), is_bridge, _route: Arc::new(route) }))
 }
 
 /// The authorities that a gateway or server is checked by, where its settings name them in place of those that the system trusts.

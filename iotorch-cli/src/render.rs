@@ -1,5 +1,6 @@
 //! What a person reads.
 
+pub(crate) mod bridges;
 pub(crate) mod commands;
 pub(crate) mod credentials;
 pub(crate) mod dashboard;

@@ -1,5 +1,7 @@
 //! `iotorch command`
 
+pub(crate) mod edgex;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +10,7 @@ use iotorch_core::{
     model::{PartName, SliceName, TimeSpan},
     status::SliceStatus,
 };
+use iotorch_edgex::Commands;
 use iotorch_lite::{
     api::{Command, CommandState, NewCommand},
     client::{self, GatewayClient},
@@ -18,11 +21,12 @@ use tokio::time::Instant;
 
 use crate::{
     cli::Setting,
-    device::{Device, typed},
+    device::{Device, Software, typed},
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
-    management, render,
+    management::{self, Gateway},
+    render,
     screen::Format,
 };
 
@@ -32,11 +36,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Tell a device to set one of its resources
 ///
 /// The command waits at the device's gateway, on disk, until the device has acknowledged it, it expires, or it is withdrawn. A device
-/// that sleeps gets it when it comes back.
+/// that sleeps gets it when it comes back. EdgeX does not wait: it asks the device at once, and answers.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch command greenhouse bench-1 vent true
   iotorch command greenhouse bench-1 vent true --no-wait --expires 8h
+  iotorch command paper bench-1 temperature --get      what it is now, of a device of EdgeX
   iotorch command greenhouse bench-1 --list
   iotorch command greenhouse bench-1 --withdraw 3")]
 pub(crate) struct CommandArgs {
@@ -50,8 +55,11 @@ pub(crate) struct CommandArgs {
     #[arg(value_name = "RESOURCE", required_unless_present_any = ["list", "withdraw"])]
     resource: Option<String>,
     /// The value it shall take
-    #[arg(value_name = "VALUE", required_unless_present_any = ["list", "withdraw"], allow_hyphen_values = true)]
+    #[arg(value_name = "VALUE", required_unless_present_any = ["list", "withdraw", "get"], allow_hyphen_values = true)]
     value: Option<String>,
+    /// Ask the device for the value that the resource has now; only EdgeX can do that
+    #[arg(long, conflicts_with_all = ["value", "list", "withdraw", "no_wait"])]
+    get: bool,
     /// How long to wait for the device
     #[arg(long, value_name = "TIME", default_value = "10s")]
     wait: TimeSpan,
@@ -75,8 +83,21 @@ pub(crate) async fn exec(args: CommandArgs, setting: &Setting) -> Result<Exit> {
 }
 
 async fn hand_over(args: CommandArgs, setting: &Setting) -> Result<Exit> {
-    let (device, gateway) =
+    let (device, way) =
         installation::with(setting, Purpose::Look, async |session| find(session, &args).await).await?;
+    let gateway = match &way {
+        Way::Lite(gateway) => &gateway.client,
+        Way::Edgex(commands) => return edgex::exec(&args, &device, commands, setting).await,
+    };
+    if args.get {
+        let why = format!("cannot read from device \"{}\": its gateway cannot ask it", device.name);
+        return Err(Error::new(ErrorKind::Unsupported, why)
+            .with_help(format!(
+                "what it said last: iotorch messages {} --device {} -n 1",
+                args.slice, device.name
+            ))
+            .into());
+    }
     if args.list {
         let commands = gateway.commands(&device.user).await;
         let commands = commands.map_err(|error| told_otherwise(&device, "list the commands of", error))?;
@@ -93,7 +114,7 @@ async fn hand_over(args: CommandArgs, setting: &Setting) -> Result<Exit> {
             let withdrawn = gateway.withdraw_command(&device.user, number).await;
             (withdrawn.map_err(|error| told_otherwise(&device, "withdraw a command of", error))?, false)
         }
-        None => (order(&args, &device, &gateway).await?, !args.no_wait),
+        None => (order(&args, &device, gateway).await?, !args.no_wait),
     };
     tell(&command, &device, setting)?;
     Ok(match command.state {
@@ -104,9 +125,19 @@ async fn hand_over(args: CommandArgs, setting: &Setting) -> Result<Exit> {
     })
 }
 
-async fn find(session: &Session, args: &CommandArgs) -> Result<(Device, GatewayClient)> {
+/// What takes commands to a device.
+enum Way {
+    Lite(Gateway),
+    Edgex(Commands),
+}
+
+async fn find(session: &Session, args: &CommandArgs) -> Result<(Device, Way)> {
     let status: SliceStatus = super::status_of(session.orchestrator(), &args.slice, "command").await?;
     let device = super::device_of(&status, &args.device, "command")?;
+    if device.software == Software::Edgex {
+        let commands = edgex::open(session, &status, &device).await?;
+        return Ok((device, Way::Edgex(commands)));
+    }
     let gateway = management::gateway(session, &status, &device.gateway).await?;
     let gateway = gateway.ok_or_else(|| {
         Error::new(
@@ -116,9 +147,9 @@ async fn find(session: &Session, args: &CommandArgs) -> Result<(Device, GatewayC
                 device.name, device.gateway
             ),
         )
-        .with_help("gateways with application: lite do")
+        .with_help("gateways with application: lite or edgex do")
     })?;
-    Ok((device, gateway))
+    Ok((device, Way::Lite(gateway)))
 }
 
 /// Hands a command to the gateway, and waits for what becomes of it.

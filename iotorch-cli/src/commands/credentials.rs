@@ -4,7 +4,7 @@ use clap::Args;
 use iotorch_core::{
     Error, ErrorKind,
     model::{PartName, SliceName},
-    resource::{KindName, Outputs},
+    resource::{DeviceOutputs, Outputs, ResourceId},
     secret::SecretRef,
     status::SliceStatus,
 };
@@ -12,9 +12,11 @@ use serde::Serialize;
 
 use crate::{
     cli::Setting,
+    device::{Software, application},
     exit::Exit,
     failure::Result,
     installation::{self, Purpose},
+    management::newest_credential,
     render,
     screen::Format,
 };
@@ -53,10 +55,11 @@ pub(crate) struct Login {
     pub(crate) endpoint: Option<String>,
     /// What it sends under, before the resource.
     pub(crate) path: Option<String>,
-    /// The user name.
-    pub(crate) user: String,
+    /// The user name; none where nobody has to log in.
+    pub(crate) user: Option<String>,
     /// What holds the password.
-    pub(crate) secret: SecretRef,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<SecretRef>,
     /// The password, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<String>,
@@ -83,7 +86,12 @@ pub(crate) async fn exec(args: CredentialsArgs, setting: &Setting) -> Result<Exi
         if args.password || args.show_passwords {
             let secrets = session.secrets();
             for login in &mut logins {
-                login.password = Some(secrets.fetch(&login.secret).await?.expose().to_owned());
+                if let Some(secret) = &login.secret {
+                    login.password = Some(secrets.fetch(secret).await?.expose().to_owned());
+                }
+            }
+            if args.password && logins.iter().all(|login| login.password.is_none()) {
+                return Err(needs_none(&args).into());
             }
         }
         Ok(logins)
@@ -99,31 +107,37 @@ pub(crate) async fn exec(args: CredentialsArgs, setting: &Setting) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// The newest credential of each device.
+/// A device of a gateway that asks nobody for a password.
+fn needs_none(args: &CredentialsArgs) -> Error {
+    let device = args.device.as_ref().map(ToString::to_string).unwrap_or_default();
+    let why = format!("cannot show the password of device \"{device}\": its gateway asks for none");
+    Error::new(ErrorKind::NotFound, why)
+        .with_help(format!("iotorch credentials {} {device} says where it sends to", args.slice))
+}
+
+/// How to be each device: with its newest credential, where it has one.
 fn logins(status: &SliceStatus) -> Vec<Login> {
-    let mut logins: Vec<Login> = Vec::new();
-    for resource in status.resources.iter().filter(|resource| resource.id.kind() == KindName::Credential) {
-        let Some(Outputs::Credential(credential)) = &resource.outputs else { continue };
-        let Some(holder) = resource.id.host() else { continue };
-        let device = status.resources.iter().find(|other| other.id == holder);
-        let Some(Outputs::Device(device)) = device.and_then(|device| device.outputs.as_ref()) else {
-            continue;
-        };
-        let login = Login {
-            device: holder.name().to_owned(),
+    let devices = status.resources.iter().filter_map(|resource| match &resource.outputs {
+        Some(Outputs::Device(device)) => Some((&resource.id, device)),
+        _ => None,
+    });
+    let login = |(id, device): (&ResourceId, &DeviceOutputs)| {
+        let credential = newest_credential(status, id).map(|(_, credential)| credential);
+        let software = application(status, id).map_or(Software::Lite, Software::of);
+        if software == Software::Lite && credential.is_none() {
+            return None;
+        }
+        let (user, secret) = credential.map(|known| (known.user_name, known.secret)).unzip();
+        Some(Login {
+            device: id.name().to_owned(),
             endpoint: device.endpoint.as_ref().map(ToString::to_string),
             path: device.path.clone(),
-            user: credential.user_name.clone(),
-            secret: credential.secret.clone(),
+            user,
+            secret,
             password: None,
-        };
-        match logins.iter_mut().find(|known| known.device == login.device) {
-            Some(known) if known.secret.version() < login.secret.version() => *known = login,
-            Some(_) => {}
-            None => logins.push(login),
-        }
-    }
-    logins
+        })
+    };
+    devices.filter_map(login).collect()
 }
 
 #[cfg(test)]
@@ -134,6 +148,6 @@ mod tests {
     #[test]
     fn a_device_has_the_name_of_its_document_also_where_its_gateway_is_shared() {
         let logins = logins(&on_a_shared_gateway());
-        assert_eq!((logins[0].device.as_str(), logins[0].user.as_str()), ("tank-1", "field.tank-1"));
+        assert_eq!((logins[0].device.as_str(), logins[0].user.as_deref()), ("tank-1", Some("field.tank-1")));
     }
 }

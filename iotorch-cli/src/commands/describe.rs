@@ -5,6 +5,7 @@ use iotorch_core::{model::SliceName, orchestrator::RunFilter};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    bridge::bridges,
     cli::Setting,
     exit::Exit,
     failure::Result,
@@ -23,8 +24,8 @@ const RUNS: usize = 5;
 
 /// Show all that is known of a slice
 ///
-/// The tree of its resources with their conditions and endpoints, the last readings, what its gateways and servers have refused, and
-/// the last runs.
+/// The tree of its resources with their conditions and endpoints, the last readings, how the bridges of EdgeX gateways are doing, what
+/// its gateways and servers have refused, and the last runs.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch describe greenhouse
@@ -47,6 +48,7 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
         let runs = orchestrator.runs(&filter).await?;
         let last = last_readings(session, &status).await;
         let refused = management::refusals(session, &status).await;
+        let bridges = bridges(session, &status).await;
         match setting.screen.format() {
             Format::Table => {
                 let now = Timestamp::now();
@@ -54,13 +56,19 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
                     Ok(last) => render::messages::last_readings(last, now),
                     Err(error) => error.to_cause().to_string(),
                 };
-                let shown =
-                    Description { status: &status, readings: &readings, refused: &refused, runs: &runs };
+                let shown = Description {
+                    status: &status,
+                    readings: &readings,
+                    bridges: &bridges,
+                    refused: &refused,
+                    runs: &runs,
+                };
                 setting.screen.result(describe(&shown, now, &TimeZone::system(), setting.screen.out))
             }
             Format::Json | Format::Yaml => setting.screen.data(&serde_json::json!({
                 "status": status,
                 "readings": last.unwrap_or_default(),
+                "bridges": bridges,
                 "refused": refused,
                 "runs": runs,
             })),
@@ -77,7 +85,7 @@ async fn last_readings(
 ) -> iotorch_core::Result<Vec<Message>> {
     let mut last = Vec::new();
     for channel in Readers::new(session).channels(status).await? {
-        last.extend(channel.last(&channel.stats().await?));
+        last.extend(channel.last(channel.summary().await?));
     }
     Ok(last)
 }

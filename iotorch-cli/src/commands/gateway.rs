@@ -98,7 +98,7 @@ pub(crate) async fn exec(args: GatewayArgs, setting: &Setting) -> Result<Exit> {
     let settings = args.standalone.settings(Role::Gateway, |settings| {
         settings.coap_port = args.coap_port.or(settings.coap_port);
         settings.outbox_limit = args.outbox_limit.or(settings.outbox_limit);
-        settings.bus = args.bus().or(settings.bus.take());
+        settings.bus = args.bus().or_else(|| settings.bus.take());
     })?;
     let login = bus_login(&settings, setting)?;
     let (token, admin_token_file) = args.standalone.token(setting)?;

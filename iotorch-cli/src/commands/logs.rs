@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Read the log of a gateway or server
 ///
 /// What an operator wants to know of it: starts, connections to servers, logins and messages that were refused, and why. It holds
-/// no secret.
+/// no secret. Of an EdgeX gateway it is the log of its bridge, which carries its readings to servers.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch logs greenhouse gw
@@ -89,7 +89,7 @@ async fn find(session: &Session, args: &LogsArgs) -> Result<Part> {
     let names: Vec<String> = parts.iter().map(|part| part.name.to_string()).collect();
     let help = match names.is_empty() {
         true => {
-            "gateways and servers with application: lite have one, unless they run outside of iotorch".into()
+            "gateways and servers with application: lite, and the bridges of EdgeX gateways, have one, unless they run outside of iotorch".into()
         }
         false => format!("those that have one are: {}", names.join(", ")),
     };

@@ -33,7 +33,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Read what a slice's servers have stored
 ///
 /// Newest first. It reads over the server's own API with the slice's own token, as an application of the customer would. A message is
-/// named DEVICE:RESOURCE.
+/// named DEVICE:RESOURCE. Readers of Mainflux have no stream: --follow asks them once a second, and what arrives more than five minutes late
+/// is not shown.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch messages greenhouse

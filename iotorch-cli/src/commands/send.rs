@@ -13,7 +13,6 @@ use iotorch_core::{
 };
 use iotorch_lite::{
     api::DeviceStatus,
-    client::GatewayClient,
     device::{Answer, Message, Qos},
 };
 use serde::Serialize;
@@ -21,18 +20,20 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     cli::Setting,
-    device::{Connector, Device, typed},
+    device::{Connector, Device, Software, typed},
     exit::Exit,
     failure::{Failure, Result, cannot},
     installation::{self, Purpose, Session},
-    management, render,
+    management::{self, Gateway},
+    render,
     screen::Format,
 };
 
 /// Act as a device: send readings to its gateway
 ///
 /// Over the device's own protocol, with its own credential, and to the gateway directly, as the device itself would. It says what the
-/// gateway made of each message; over MQTT, which has no answer for that, it looks at the gateway's account of the device.
+/// gateway made of each message; over MQTT, which has no answer for that, it looks at the gateway's account of the device. EdgeX keeps no
+/// such account: there a message is acknowledged at most, and whether it was taken is seen with iotorch messages.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch send greenhouse bench-1 temperature=21.5 humidity=40
@@ -155,8 +156,10 @@ async fn prepare(session: &Session, args: &SendArgs) -> Result<Prepared> {
     let status = super::status_of(session.orchestrator(), &args.slice, "send to").await?;
     let device = super::device_of(&status, &args.device, "send as")?;
     let connector = device.connector(session).await?;
-    let judge = match device.protocol {
-        DeviceProtocol::Mqtt => management::gateway(session, &status, &device.gateway).await?,
+    let judge = match (device.protocol, device.software) {
+        (DeviceProtocol::Mqtt, Software::Lite) => {
+            management::gateway(session, &status, &device.gateway).await?
+        }
         _ => None,
     };
     let judge = judge.map(|gateway| Judge { gateway, user: device.user.clone(), before: None });
@@ -237,7 +240,7 @@ impl Sent {
 
 /// Finds out from a gateway's account of a device what became of a message that was only acknowledged.
 struct Judge {
-    gateway: GatewayClient,
+    gateway: Gateway,
     user: String,
     before: Option<DeviceStatus>,
 }
@@ -249,7 +252,7 @@ impl Judge {
     }
 
     async fn account(&self) -> Option<DeviceStatus> {
-        match self.gateway.status().await {
+        match self.gateway.client.status().await {
             Ok(mut status) => status.devices.remove(&self.user),
             Err(error) => {
                 tracing::warn!(%error, "cannot read what the gateway made of the messages");
@@ -282,9 +285,12 @@ impl Judge {
 /// Says for whom it failed, and what helps.
 fn sending(device: &Device, error: Error) -> Error {
     let message = format!("cannot send as device \"{}\" of slice \"{}\"", device.name, device.slice);
-    let error_kind = error.kind();
-    let failed = Error::new(error_kind, message).with_source(error);
-    match error_kind {
+    let (kind, help) = (error.kind(), error.help().map(str::to_owned));
+    let failed = Error::new(kind, message).with_source(error);
+    if let Some(help) = help {
+        return failed.with_help(help);
+    }
+    match kind {
         ErrorKind::Denied => failed
             .with_help(format!("iotorch describe {} shows what the gateway refused, and why", device.slice)),
         ErrorKind::Unavailable | ErrorKind::Timeout => {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use iotorch_core::{
     Error, ErrorKind,
@@ -21,13 +21,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::send::QosArg;
 use crate::{
     cli::Setting,
-    device::{self, Device},
+    device::{self, Device, Software},
     exit::Exit,
     failure::Result,
     installation::{self, Purpose, Session},
     interrupt::Interrupt,
     load::{
-        self, Account, Accounts, Latencies, Messages, Outcome, Pending, Random, Readings, Recording,
+        self, Account, Accounts, Latencies, Messages, Outcome, Payload, Pending, Random, Readings, Recording,
         Schedule, Sender, Start, Tally,
     },
     management,
@@ -46,11 +46,12 @@ const TICK: Duration = Duration::from_millis(200);
 ///
 /// The devices are those of the slices; each has its own connection, over its own protocol. It tells how many messages were sent and
 /// acknowledged, how many readings the gateways accepted and the servers stored, and how long that took, counted from when a message
-/// was due.
+/// was due. EdgeX does not tell what it accepts, and gives readings its own times: there stored ones are found by their values.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch simulate greenhouse                  all devices, one message a second each, for 10s
   iotorch simulate greenhouse --devices 20 --rate 10/s --for 1min
+  iotorch simulate paper --devices 1000 --rate 24/min --for 1min --payload plain
   iotorch simulate greenhouse --csv day.csv    columns: time or offset, device, then resources
   iotorch simulate greenhouse orchard --seed 7 --output json")]
 pub(crate) struct SimulateArgs {
@@ -81,9 +82,38 @@ pub(crate) struct SimulateArgs {
     /// What MQTT promises: 0 sends and knows nothing more, 1 has it acknowledged
     #[arg(long, value_name = "0|1", default_value = "1", hide_possible_values = true)]
     qos: QosArg,
+    /// What messages are: SenML packs, or plain values without a time; what each gateway takes, if not set
+    #[arg(long, value_name = "senml|plain", hide_possible_values = true)]
+    payload: Option<PayloadArg>,
     /// How long to wait at the end until gateways have handed everything to servers
     #[arg(long, value_name = "TIME", default_value = "30s")]
     settle: TimeSpan,
+}
+
+/// What messages are, as a person types it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PayloadArg {
+    Senml,
+    Plain,
+}
+
+impl PayloadArg {
+    /// What messages of a device are, where this was asked for.
+    fn of(asked: Option<Self>, device: &Device) -> Result<Payload> {
+        match (asked, device.software) {
+            (Some(Self::Senml), Software::Edgex) => {
+                let why = format!(
+                    "cannot send SenML as device \"{}\": gateway \"{}\" is EdgeX",
+                    device.name, device.gateway
+                );
+                Err(Error::new(ErrorKind::Unsupported, why)
+                    .with_help("EdgeX takes plain values; they are SenML where they leave it")
+                    .into())
+            }
+            (Some(Self::Senml), Software::Lite) | (None, Software::Lite) => Ok(Payload::Senml),
+            (Some(Self::Plain), _) | (None, Software::Edgex) => Ok(Payload::Plain),
+        }
+    }
 }
 
 pub(crate) async fn exec(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
@@ -106,7 +136,11 @@ async fn measure(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
     let start = Instant::now();
     send(senders, start, interrupt.token(), setting, &counted).await;
     let seconds = start.elapsed().as_secs_f64();
-    accounts.settle(Instant::now() + args.settle.duration()).await?;
+    let deadline = Instant::now() + args.settle.duration();
+    accounts.settle(deadline).await?;
+    if accounts.are_silent() {
+        counted.quiet(deadline).await;
+    }
     let account = accounts.read().await?.since(&before);
     counted.arrived(&account, &following).await;
     following.cancel();
@@ -149,10 +183,12 @@ async fn prepare(
     }
     let mut senders = Vec::new();
     for device in chosen {
+        let payload = PayloadArg::of(args.payload, &device)?;
         senders.push(Sender {
             connector: device.connector(session).await?,
             qos: args.qos.into(),
-            schedule: schedule(&device, args, recording, seed)?,
+            payload,
+            schedule: schedule(&device, args, payload, recording, seed)?,
             tally: Arc::clone(&counted.tally),
             pending: Arc::clone(&counted.pending),
             device,
@@ -208,7 +244,11 @@ async fn enlist(
     devices: &[Device],
     accounts: &mut Accounts,
 ) -> Result<()> {
-    let channels = Readers::new(session).channels(status).await?;
+    let channels = match Readers::new(session).channels(status).await {
+        // Then what was stored is not known.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
+        channels => channels?,
+    };
     let mut by_gateway: BTreeMap<&PartName, Vec<Device>> = BTreeMap::new();
     for device in devices {
         by_gateway.entry(&device.gateway).or_default().push(device.clone());
@@ -224,13 +264,15 @@ async fn enlist(
 fn schedule(
     device: &Device,
     args: &SimulateArgs,
+    payload: Payload,
     recording: Option<&Recording>,
     seed: Option<u64>,
 ) -> Result<Schedule> {
     let every = Duration::try_from_secs_f64(1.0 / args.rate.per_second())
         .map_err(|_| Error::new(ErrorKind::Invalid, format!("cannot send at a rate of {}", args.rate)))?;
     let Some(recording) = recording else {
-        let mut random = Box::new(Random::new(seed.unwrap_or_default(), device));
+        let random = Random::new(seed.unwrap_or_default(), device);
+        let mut random = Box::new(if payload == Payload::Plain { random.distinct() } else { random });
         // Devices in the field are not in step.
         let first = every.mul_f64(random.share());
         let until = args.time.map_or(DEFAULT_TIME, TimeSpan::duration);
@@ -320,6 +362,20 @@ impl Counted {
             tokio::spawn(async move { stop.run_until_cancelled(following).await });
         }
         Ok(stop)
+    }
+
+    /// Waits until all messages have arrived, or for a while none has.
+    async fn quiet(&self, deadline: Instant) {
+        const IDLE: Duration = Duration::from_secs(5);
+        const LOOKS: Duration = Duration::from_millis(50);
+        let (mut found, mut since) = (self.tally(Tally::found), Instant::now());
+        while !self.pending.is_empty() && since.elapsed() < IDLE && Instant::now() < deadline {
+            tokio::time::sleep(LOOKS).await;
+            let now = self.tally(Tally::found);
+            if now != found {
+                (found, since) = (now, Instant::now());
+            }
+        }
     }
 
     /// Waits a moment for the last messages that are stored already, but of which this process has not been told.

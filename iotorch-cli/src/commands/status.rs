@@ -5,6 +5,7 @@ use iotorch_core::model::SliceName;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    bridge::bridges,
     cli::Setting,
     exit::Exit,
     failure::Result,
@@ -32,15 +33,15 @@ pub(crate) async fn exec(args: StatusArgs, setting: &Setting) -> Result<Exit> {
     let is_table = setting.screen.format() == Format::Table;
     let looked = installation::with(setting, Purpose::Look, async |session| {
         let all = look_at(session, args.slices).await?;
-        let refused = if is_table { refused(session, &all).await } else { Vec::new() };
-        Ok((all, refused))
+        let notes = if is_table { notes(session, &all).await } else { Vec::new() };
+        Ok((all, notes))
     });
-    let (all, refused) = looked.await?;
+    let (all, notes) = looked.await?;
     match setting.screen.format() {
         Format::Table => {
             let table = render::status::statuses(&all, Timestamp::now(), &TimeZone::system());
             setting.screen.result(table)?;
-            for line in refused {
+            for line in notes {
                 setting.screen.note(line);
             }
         }
@@ -62,11 +63,14 @@ async fn look_at(session: &Session, names: Vec<SliceName>) -> Result<Vec<iotorch
     Ok(all.into_iter().collect::<iotorch_core::Result<_>>()?)
 }
 
-/// A line for each slice whose gateways or servers have refused somebody.
-async fn refused(session: &Session, all: &[iotorch_core::status::SliceStatus]) -> Vec<String> {
+/// A line for each slice whose gateways or servers have refused somebody, and for all that is wrong with bridges.
+async fn notes(session: &Session, all: &[iotorch_core::status::SliceStatus]) -> Vec<String> {
     let asked = all.iter().map(async |status| {
+        let slice = status.slice.as_str();
         let refused = management::refusals(session, status).await;
-        render::refusals::summary(status.slice.as_str(), &refused)
+        let mut notes: Vec<String> = render::refusals::summary(slice, &refused).into_iter().collect();
+        notes.extend(render::bridges::complaints(slice, &bridges(session, status).await));
+        notes
     });
-    futures::future::join_all(asked).await.into_iter().flatten().collect()
+    futures::future::join_all(asked).await.concat()
 }

@@ -1,6 +1,6 @@
 use iotorch_core::{
     model::{Access, Range, ValueType},
-    resource::{CredentialOutputs, DeviceOutputs, DeviceSpec, ProfileSpec},
+    resource::{DeviceOutputs, DeviceSpec, ProfileSpec, Role},
     status::Condition,
 };
 
@@ -68,12 +68,18 @@ pub(crate) fn bench() -> Device {
         slice: "greenhouse".parse().unwrap(),
         name: "bench-1".parse().unwrap(),
         gateway: "gw".parse().unwrap(),
+        software: Software::Lite,
         protocol: DeviceProtocol::Mqtt,
         endpoint: Endpoint::net("127.0.0.1", 1883),
         path: "devices/bench-1".into(),
         user: "bench-1".into(),
-        generation: 1,
-        password: "greenhouse/bench-1#1".parse().unwrap(),
+        credential: Some((
+            1,
+            CredentialOutputs {
+                user_name: "bench-1".into(),
+                secret: "greenhouse/bench-1#1".parse().unwrap(),
+            },
+        )),
         resources: vec![temperature, vent],
         labels: Labels::new(),
         trust: None,
@@ -85,7 +91,8 @@ fn a_device_has_its_newest_credential_and_its_profile() {
     let found = devices(&status(DeviceProtocol::Coap, Labels::new()));
     let [device] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((device.name.as_str(), device.gateway.as_str()), ("here", "gw"));
-    assert_eq!((device.generation, device.password.to_string().as_str()), (10, "s/here#10"));
+    let (generation, credential) = device.credential.as_ref().unwrap();
+    assert_eq!((*generation, credential.secret.to_string().as_str()), (10, "s/here#10"));
     assert_eq!((device.path.as_str(), device.protocol), ("devices/here", DeviceProtocol::Coap));
     assert_eq!(device.resources.len(), 1);
 }
@@ -95,4 +102,24 @@ fn a_device_that_is_not_made_yet_cannot_be_acted_as() {
     let mut status = status(DeviceProtocol::Mqtt, Labels::new());
     status.resources[0].outputs = None;
     assert!(devices(&status).is_empty());
+}
+
+#[test]
+fn a_device_of_edgex_needs_no_credential() {
+    let mut status = status(DeviceProtocol::Http, Labels::new());
+    status.resources.retain(|resource| !resource.id.as_str().contains("credential"));
+    assert!(devices(&status).is_empty(), "a gateway of lite asks for one");
+    let mut gateway = resource(APP, Condition::Ready);
+    gateway.spec = Some(Spec::Application(ApplicationSpec {
+        name: "gw".into(),
+        role: Role::Gateway,
+        application: EDGEX.parse().unwrap(),
+        external: None,
+        admin: "s/gw/admin#1".parse().unwrap(),
+        settings: serde_json::Map::new(),
+    }));
+    status.resources.push(gateway);
+    let found = devices(&status);
+    assert_eq!((found[0].software, found[0].user.as_str()), (Software::Edgex, "here"));
+    assert_eq!(found[0].credential, None);
 }

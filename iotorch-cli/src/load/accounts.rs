@@ -1,12 +1,19 @@
 //! What gateways and servers themselves say of the devices that send.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use iotorch_core::{Result, model::DeviceProtocol};
-use iotorch_lite::{api::GatewayStatus, client::GatewayClient};
+use iotorch_lite::api::GatewayStatus;
 use tokio::time::Instant;
 
-use crate::{device::Device, management::failed, readings::Channel};
+use crate::{
+    device::Device,
+    management::{Gateway, failed},
+    readings::Channel,
+};
 
 /// The pause between two looks at what waits for servers.
 const LOOKS: Duration = Duration::from_millis(50);
@@ -17,7 +24,7 @@ pub(crate) struct Accounts(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    gateway: Option<GatewayClient>,
+    gateway: Option<Gateway>,
     channels: Vec<Channel>,
     devices: Vec<Device>,
 }
@@ -25,7 +32,7 @@ struct Entry {
 /// What is on account of the devices at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Readings that gateways took.
+    /// Readings that gateways took; of EdgeX, those that it has handed to its bridge, of whatever device.
     pub(crate) accepted: u64,
     /// Readings, or messages as a whole, that gateways did not take.
     pub(crate) rejected: u64,
@@ -39,18 +46,18 @@ pub(crate) struct Account {
 
 impl Accounts {
     /// Adds devices of one gateway.
-    pub(crate) fn add(
-        &mut self,
-        gateway: Option<GatewayClient>,
-        channels: Vec<Channel>,
-        devices: Vec<Device>,
-    ) {
+    pub(crate) fn add(&mut self, gateway: Option<Gateway>, channels: Vec<Channel>, devices: Vec<Device>) {
         self.0.push(Entry { gateway, channels, devices });
     }
 
     /// Whether all gateways tell what they took.
     pub(crate) fn knows_accepted(&self) -> bool {
         self.0.iter().all(|entry| entry.gateway.is_some())
+    }
+
+    /// Whether a gateway does not tell when it has handed on all that it has.
+    pub(crate) fn are_silent(&self) -> bool {
+        self.0.iter().any(|entry| entry.gateway.as_ref().is_none_or(|gateway| gateway.is_bridge))
     }
 
     /// Whether there are servers that tell what they stored.
@@ -92,7 +99,7 @@ impl Entry {
     async fn status(&self) -> Result<Option<GatewayStatus>> {
         match &self.gateway {
             Some(gateway) => {
-                let status = gateway.status().await;
+                let status = gateway.client.status().await;
                 status.map(Some).map_err(|error| failed("cannot ask a gateway what it took", error))
             }
             None => Ok(None),
@@ -101,17 +108,23 @@ impl Entry {
 
     /// What all servers of the gateway have: the least of what each has.
     async fn stored(&self) -> Result<u64> {
+        let names = self.names();
         let mut least = None;
         for channel in &self.channels {
-            let stats = channel.stats().await?;
-            let is_ours = |name: &str| {
-                name.split_once(':').is_some_and(|(user, _)| self.devices.iter().any(|own| own.user == user))
-            };
-            let names = stats.names.iter().filter(|(name, _)| is_ours(name));
-            let count: u64 = names.map(|(_, stats)| stats.count).sum();
+            let count = channel.count(&names).await?;
             least = Some(least.map_or(count, |least: u64| least.min(count)));
         }
         Ok(least.unwrap_or_default())
+    }
+
+    /// The names that readings of these devices have at servers.
+    fn names(&self) -> BTreeSet<String> {
+        let names = |device: &Device| {
+            let user = device.user.clone();
+            let resources = device.resources.clone().into_iter();
+            resources.map(move |resource| format!("{user}:{}", resource.name))
+        };
+        self.devices.iter().flat_map(names).collect()
     }
 }
 
@@ -121,6 +134,11 @@ fn waiting_at(status: &GatewayStatus) -> u64 {
 
 impl Account {
     fn add(&mut self, status: &GatewayStatus, devices: &[Device]) {
+        // A bridge knows no devices: what it has taken is of all that its gateway has.
+        if let Some(bus) = &status.bus {
+            self.accepted += bus.taken;
+            self.rejected += bus.refused;
+        }
         for device in devices {
             let Some(told) = status.devices.get(&device.user) else { continue };
             self.accepted += told.accepted;

@@ -18,13 +18,24 @@ const EXACT: f64 = 9_007_199_254_740_991.0;
 pub(crate) struct Random {
     rng: StdRng,
     resources: Vec<ProfileResource>,
+    /// How many decimals numbers have; all that they can have if not set.
+    decimals: Option<u8>,
 }
+
+/// The decimals of numbers that a person may look at.
+const DECIMALS: u8 = 2;
 
 impl Random {
     /// Readings of all resources that the device reports.
     pub(crate) fn new(seed: u64, device: &Device) -> Self {
         let resources = device.resources.iter().filter(|resource| resource.access.can_read());
-        Self { rng: StdRng::from_seed(own_seed(seed, device)), resources: resources.cloned().collect() }
+        let resources = resources.cloned().collect();
+        Self { rng: StdRng::from_seed(own_seed(seed, device)), resources, decimals: Some(DECIMALS) }
+    }
+
+    /// Numbers with all their decimals, so that hardly any comes twice.
+    pub(crate) fn distinct(self) -> Self {
+        Self { decimals: None, ..self }
     }
 
     /// A share of a whole, from 0 up to but not including 1.
@@ -34,8 +45,9 @@ impl Random {
 
     /// One reading of each resource.
     pub(crate) fn readings(&mut self) -> Vec<Reading> {
-        let rng = &mut self.rng;
-        let reading = |resource: &ProfileResource| Reading::new(resource.name.as_str(), value(rng, resource));
+        let (rng, decimals) = (&mut self.rng, self.decimals);
+        let reading =
+            |resource: &ProfileResource| Reading::new(resource.name.as_str(), value(rng, resource, decimals));
         self.resources.iter().map(reading).collect()
     }
 }
@@ -52,25 +64,27 @@ fn own_seed(seed: u64, device: &Device) -> [u8; 32] {
     own
 }
 
-fn value(rng: &mut StdRng, resource: &ProfileResource) -> Value {
+fn value(rng: &mut StdRng, resource: &ProfileResource, decimals: Option<u8>) -> Value {
     let Range(low, high) = resource.range.unwrap_or(DEFAULT_RANGE);
     match resource.value_type {
-        ValueType::Float => Value::from(within(rng, low, high)),
+        ValueType::Float => Value::from(within(rng, low, high, decimals)),
         ValueType::Integer => {
             let (low, high) = (low.max(-EXACT).ceil(), high.min(EXACT).floor());
             #[allow(clippy::cast_possible_truncation, reason = "both are whole and below 2^53")]
-            Value::from(within(rng, low, high).round().clamp(low, high) as i64)
+            Value::from(within(rng, low, high, decimals).round().clamp(low, high) as i64)
         }
         ValueType::Bool => Value::from(rng.random::<bool>()),
         ValueType::String => Value::from(format!("{:08x}", rng.random::<u32>())),
     }
 }
 
-/// A number of the range, with two decimals where the range has room for them.
-fn within(rng: &mut StdRng, low: f64, high: f64) -> f64 {
+/// A number of the range, with so many decimals where the range has room for them.
+fn within(rng: &mut StdRng, low: f64, high: f64, decimals: Option<u8>) -> f64 {
     let share: f64 = rng.random();
     let exact = low * (1.0 - share) + high * share;
-    let rounded = (exact * 100.0).round() / 100.0;
+    let Some(decimals) = decimals else { return exact.clamp(low, high) };
+    let scale = 10_f64.powi(decimals.into());
+    let rounded = (exact * scale).round() / scale;
     if (low..=high).contains(&rounded) { rounded } else { exact.clamp(low, high) }
 }
 
@@ -98,17 +112,26 @@ mod tests {
     }
 
     #[test]
+    fn distinct_readings_differ_from_each_other() {
+        let mut random = Random::new(7, &bench()).distinct();
+        let values: std::collections::BTreeSet<u64> =
+            (0..10_000).map(|_| random.readings()[0].value.as_f64().unwrap().to_bits()).collect();
+        assert_eq!(values.len(), 10_000);
+    }
+
+    #[test]
     fn values_lie_in_the_range_of_the_profile() {
         let mut rng = StdRng::seed_from_u64(1);
         let ranges = [Range(-40.0, 85.0), Range(0.001, 0.002), Range(5.0, 5.0), Range(f64::MIN, f64::MAX)];
         for range in ranges {
             for _ in 0..1000 {
-                let float = value(&mut rng, &resource(ValueType::Float, range)).as_f64().unwrap();
+                let float = value(&mut rng, &resource(ValueType::Float, range), Some(2)).as_f64().unwrap();
                 assert!((range.0..=range.1).contains(&float), "{float} is not in {range:?}");
             }
         }
         for _ in 0..1000 {
-            let integer = value(&mut rng, &resource(ValueType::Integer, Range(-1.5, 2.5))).as_i64().unwrap();
+            let integer =
+                value(&mut rng, &resource(ValueType::Integer, Range(-1.5, 2.5)), None).as_i64().unwrap();
             assert!((-1..=2).contains(&integer), "{integer}");
         }
     }

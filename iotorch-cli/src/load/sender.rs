@@ -8,12 +8,12 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use iotorch_core::{Error, ErrorKind, Result, model::DeviceProtocol};
-use iotorch_lite::device::{Answer, Link, Message, Qos, Reading};
+use iotorch_lite::device::{Answer, Message, Qos, Reading};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pending, Random, Tally};
-use crate::device::{Connector, Device};
+use crate::device::{Connector, Device, Link};
 
 /// How many messages over MQTT may wait for their acknowledgement. A device that speaks HTTP or CoAP has one at a time.
 const WINDOW: usize = 64;
@@ -64,6 +64,15 @@ impl Schedule {
     }
 }
 
+/// What messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// SenML packs with their times.
+    Senml,
+    /// JSON objects of values, to which somebody else gives a time.
+    Plain,
+}
+
 /// A device that sends.
 pub(crate) struct Sender {
     /// Which.
@@ -72,6 +81,8 @@ pub(crate) struct Sender {
     pub(crate) connector: Connector,
     /// What MQTT promises.
     pub(crate) qos: Qos,
+    /// What its messages are.
+    pub(crate) payload: Payload,
     /// What it sends, and when.
     pub(crate) schedule: Schedule,
     /// Where it is counted.
@@ -149,9 +160,23 @@ impl Sender {
                 return None;
             }
         };
-        self.pending.add(&self.device, micros, due);
-        #[allow(clippy::cast_precision_loss, reason = "a time in microseconds is below 2^53")]
-        let message = Message::of_pack(readings, micros as f64 / 1e6);
+        let message = match self.payload {
+            Payload::Senml => {
+                self.pending.add(&self.device, micros, due);
+                #[allow(clippy::cast_precision_loss, reason = "a time in microseconds is below 2^53")]
+                Message::of_pack(readings, micros as f64 / 1e6)
+            }
+            Payload::Plain => match Message::of_readings(readings) {
+                Ok(message) => {
+                    self.pending.add_values(&self.device, readings, due);
+                    message
+                }
+                Err(error) => {
+                    self.count(|tally| tally.failed(in_words(&error)));
+                    return None;
+                }
+            },
+        };
         Some(async move { (due, link.send(&message).await) }.boxed())
     }
 

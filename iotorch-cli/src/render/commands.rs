@@ -4,7 +4,10 @@ use iotorch_lite::api::{Command, CommandState};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{messages::moment, sent, table::table, time};
-use crate::device::Device;
+use crate::{
+    commands::command::edgex::{Got, Set},
+    device::Device,
+};
 
 /// One command, and what became of it or what it waits for.
 pub(crate) fn command(command: &Command, device: &Device, now: Timestamp, zone: &TimeZone) -> String {
@@ -40,6 +43,21 @@ pub(crate) fn commands(commands: &[Command], now: Timestamp, zone: &TimeZone) ->
         ]
     });
     table(["NUMBER", "RESOURCE", "VALUE", "STATE", "SINCE"], rows)
+}
+
+/// What a gateway that answers at once said of a command.
+pub(crate) fn set(set: &Set, device: &Device) -> String {
+    let took = time::short(std::time::Duration::from_secs_f64(set.seconds));
+    format!("device \"{}\" has {} = {}, answered in {took}", device.name, set.resource, set.value)
+}
+
+/// Values that were asked for.
+pub(crate) fn got(got: &[Got]) -> String {
+    let line = |got: &Got| {
+        let unit = got.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        format!("{} = {}{unit}", got.resource, got.value)
+    };
+    got.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn state(command: &Command, now: Timestamp, zone: &TimeZone) -> String {
@@ -110,6 +128,13 @@ mod tests {
         told.push(commands(&all, now(), &TimeZone::UTC));
         told.push(commands(&[], now(), &TimeZone::UTC));
         told.push(writable(&device));
+        let value = || json!(true);
+        told.push(set(&Set { resource: "vent".into(), value: value(), seconds: 0.505 }, &device));
+        let unit = Some("Cel".to_owned());
+        told.push(got(&[
+            Got { resource: "temperature".into(), value: json!(21.5), unit, time: None },
+            Got { resource: "vent".into(), value: value(), unit: None, time: Some(5.0) },
+        ]));
         insta::assert_snapshot!(told.join("\n\n"));
     }
 }

@@ -13,8 +13,11 @@ pub(crate) fn credentials(logins: &[Login]) -> String {
             login.device.clone(),
             login.endpoint.clone().unwrap_or_default(),
             login.path.clone().unwrap_or_default(),
-            login.user.clone(),
-            login.password.clone().unwrap_or_else(|| format!("in secret {}", login.secret)),
+            login.user.clone().unwrap_or_else(|| "-".into()),
+            login.password.clone().unwrap_or_else(|| match &login.secret {
+                Some(secret) => format!("in secret {secret}"),
+                None => "none is asked for".into(),
+            }),
         ]
     });
     table(["DEVICE", "LISTENS AT", "SENDS TO", "USER", "PASSWORD"], rows)

@@ -11,7 +11,7 @@ use iotorch_core::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{refusals, runs::runs, time};
-use crate::{management::Refusal, screen::Ink};
+use crate::{bridge::Bridge, management::Refusal, screen::Ink};
 
 /// What `describe` shows.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Description<'a> {
     pub(crate) status: &'a SliceStatus,
     /// The last readings, as a table, or why there are none.
     pub(crate) readings: &'a str,
+    /// What carries the readings of its EdgeX gateways.
+    pub(crate) bridges: &'a [Bridge],
     /// What its gateways and servers have refused.
     pub(crate) refused: &'a [Refusal],
     /// The last runs, newest first.
@@ -28,7 +30,7 @@ pub(crate) struct Description<'a> {
 
 /// The slice as a tree of its resources, then its readings and its runs.
 pub(crate) fn describe(shown: &Description<'_>, now: Timestamp, zone: &TimeZone, ink: Ink) -> String {
-    let Description { status, readings, refused, runs: last } = shown;
+    let Description { status, readings, bridges, refused, runs: last } = shown;
     let whole = in_full(&status.condition, now, zone);
     let mut text = format!("{}  {}\n", ink.bold(&status.slice), mark(&status.condition, &whole, ink));
     if let Some(then) = status.last_change {
@@ -53,6 +55,9 @@ pub(crate) fn describe(shown: &Description<'_>, now: Timestamp, zone: &TimeZone,
         text.push('\n');
     }
     text.push_str(&format!("\n{}\n{readings}\n", ink.bold("Readings")));
+    if !bridges.is_empty() {
+        text.push_str(&format!("\n{}\n{}\n", ink.bold("Bridges"), super::bridges::bridges(bridges)));
+    }
     if !refused.is_empty() {
         text.push_str(&format!("\n{}\n{}\n", ink.bold("Refused"), refusals::refusals(refused)));
     }
@@ -175,6 +180,7 @@ mod tests {
         super::status::tests::{now, resource, slice},
         *,
     };
+    use crate::bridge::tests::bridge;
 
     #[test]
     fn a_slice_is_a_tree_of_what_it_consists_of() {
@@ -219,7 +225,14 @@ mod tests {
             cause: None,
             residue: Vec::new(),
         };
-        let shown = Description { status: &status, readings: "none yet", refused: &[], runs: &[run] };
+        let bridges = [bridge()];
+        let shown = Description {
+            status: &status,
+            readings: "none yet",
+            bridges: &bridges,
+            refused: &[],
+            runs: &[run],
+        };
         insta::assert_snapshot!(describe(&shown, now(), &TimeZone::UTC, Ink::Plain));
     }
 }

@@ -5,7 +5,7 @@ use iotorch_core::model::{ProfileResource, Range};
 use super::time;
 use crate::{
     commands::send::{Said, Sent},
-    device::Device,
+    device::{Device, Software},
 };
 
 /// One line for a message, and one for each reason against it; with its number if it is one of many.
@@ -16,7 +16,13 @@ pub(crate) fn sent(sent: &Sent, device: &Device, is_one_of_many: bool) -> String
     let protocol = device.protocol;
     let first = match (sent.answer, sent.accepted) {
         (Said::Sent, _) => format!("sent over {protocol}; at QoS 0 nothing more is known"),
-        (Said::Acknowledged, _) => format!("acknowledged by {gateway} over {protocol} in {took}"),
+        (Said::Acknowledged, _) => {
+            let known = match device.software {
+                Software::Lite => "",
+                Software::Edgex => "; EdgeX does not say whether it takes it",
+            };
+            format!("acknowledged by {gateway} over {protocol} in {took}{known}")
+        }
         (Said::Accepted, _) => format!("accepted by {gateway} over {protocol} in {took}"),
         (Said::Rejected, Some(0) | None) => format!("rejected by {gateway} over {protocol}"),
         (Said::Rejected, Some(accepted)) => {
@@ -69,6 +75,8 @@ mod tests {
             sent(&of(Said::Rejected, Some(1), &[why]), &device, true),
         ];
         told.push(profile(&device));
+        let edgex = device::Device { software: Software::Edgex, ..device };
+        told.push(sent(&of(Said::Acknowledged, None, &[]), &edgex, false));
         insta::assert_snapshot!(told.join("\n"));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use iotorch_lite::device::{Answer, Link, Message, Qos};
+use iotorch_lite::device::{Answer, Message, Qos};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::Machine;
-use crate::device::{Connector, Device};
+use crate::device::{Connector, Device, Link};
 
 /// The time between two readings.
 const INTERVAL: Duration = Duration::from_secs(1);

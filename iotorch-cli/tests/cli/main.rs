@@ -6,6 +6,7 @@ mod command;
 mod completion;
 mod devices;
 mod errors;
+mod examples;
 mod home;
 mod hosting;
 mod manual;

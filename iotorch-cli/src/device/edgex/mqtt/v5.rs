@@ -1,0 +1,89 @@
+//! MQTT 5.
+
+use async_trait::async_trait;
+use iotorch_core::{Error, ErrorKind, Result};
+use iotorch_lite::device::Qos;
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Outgoing, Packet, PubAckReason,
+    PublishNoticeError, PublishOptions, QoS, Transport,
+};
+
+use super::{
+    super::{Login, trust::trusting, unreachable},
+    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, unmade,
+};
+
+pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connection), Unconnected> {
+    let Login { address, name, credential, trust, .. } = login;
+    let mut options = MqttOptions::new(client_id(name), (address.host.as_str(), address.port));
+    if let Some((user, password)) = credential {
+        options.set_credentials(user.as_str(), password.expose().to_owned());
+    }
+    options.set_keep_alive(KEEP_ALIVE_SECONDS).set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    if address.tls {
+        let config = trusting(trust.as_deref()).map_err(Unconnected::Because)?;
+        options.set_transport(Transport::tls_with_config(config.into()));
+    }
+    let (client, mut events) = AsyncClient::builder(options)
+        .capacity(QUEUE)
+        .try_build()
+        .map_err(|error| Unconnected::Because(unmade(error)))?;
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => break,
+            Ok(_) => {}
+            Err(error) => return Err(unconnected(error)),
+        }
+    }
+    let connection = Connection::start(async move {
+        loop {
+            match events.poll().await {
+                Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the connection ended");
+                    return;
+                }
+            }
+        }
+    });
+    Ok((Box::new(client), connection))
+}
+
+fn unconnected(error: ConnectionError) -> Unconnected {
+    use ConnectReturnCode::{
+        BadUserNamePassword, NotAuthorized, RefusedProtocolVersion, UnsupportedProtocolVersion,
+    };
+    match error {
+        ConnectionError::ConnectionRefused(code @ (BadUserNamePassword | NotAuthorized)) => {
+            Unconnected::Because(refused(code))
+        }
+        // Many brokers of the older version say nothing of it: they answer in its words, or not at all.
+        ConnectionError::ConnectionRefused(RefusedProtocolVersion | UnsupportedProtocolVersion)
+        | ConnectionError::MqttState(_)
+        | ConnectionError::NotConnAck(_) => Unconnected::Version,
+        other => Unconnected::Because(unreachable(other)),
+    }
+}
+
+#[async_trait]
+impl Publisher for AsyncClient {
+    async fn publish(&self, topic: String, payload: Vec<u8>, qos: Qos) -> Result<()> {
+        let qos = if qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let published = self.publish_tracked(topic, payload, PublishOptions::new(qos)).await;
+        let published = published.map_err(|_| unreachable("the connection was lost"))?;
+        published.wait_completion_async().await.map(drop).map_err(|error| match error {
+            PublishNoticeError::V5PubAck(PubAckReason::NotAuthorized) => {
+                Error::new(ErrorKind::Denied, "the gateway does not let this device publish there")
+            }
+            PublishNoticeError::V5PubAck(reason) => {
+                Error::new(ErrorKind::Invalid, format!("the gateway refuses the message: {reason:?}"))
+            }
+            other => unreachable(other),
+        })
+    }
+
+    async fn disconnect(&self) -> bool {
+        Self::disconnect(self).await.is_ok()
+    }
+}
