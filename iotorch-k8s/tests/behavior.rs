@@ -102,7 +102,7 @@ impl Slice {
         let spec = WorkloadSpec {
             name: part.to_owned(),
             role: Role::Gateway,
-            application: Some("edgex".parse().unwrap()),
+            application: Some("chirpstack".parse().unwrap()),
             chart: Some(chart(json!({ "note": "as it was made" }))),
             physical: None,
             needs: Capacity::default(),
