@@ -11,7 +11,10 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Entry, RunId, RunRow, SliceState, Snapshot, Store, Write, new_installation, state::State};
+use super::{
+    Entry, RunId, RunRow, SliceState, Snapshot, Store, Write, new_installation,
+    state::{JournalChange, State},
+};
 use crate::{error::Result, model::SliceName};
 
 /// A store that lives as long as the process: for tests, simulations and services that keep their state elsewhere.
@@ -103,11 +106,13 @@ impl Store for MemoryStore {
     async fn commit(&self, writes: Vec<Write>) -> Result<()> {
         let mut kept = self.kept();
         let applied = kept.state.apply(writes)?;
-        for (run, entry) in applied.appended {
-            kept.journals.entry(run).or_default().push(entry);
-        }
-        for run in applied.dropped {
-            kept.journals.remove(&run);
+        for change in applied.journals {
+            match change {
+                JournalChange::Append(run, entry) => kept.journals.entry(run).or_default().push(entry),
+                JournalChange::Drop(run) => {
+                    kept.journals.remove(&run);
+                }
+            }
         }
         // A run whose number came from elsewhere, such as an export, keeps that number from being given out.
         if let Some(last) = kept.state.last_run() {

@@ -49,14 +49,18 @@ impl KnownRun {
 /// What a commit leaves to the store that owns the state.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
-    /// The entries to append, in order.
-    pub(super) appended: Vec<(RunId, Entry)>,
-    /// Runs whose journals go.
-    pub(super) dropped: Vec<RunId>,
+    /// What becomes of journals, in order.
+    pub(super) journals: Vec<JournalChange>,
     /// Runs that ended.
     pub(super) closed: Vec<RunId>,
     /// Slices of which nothing is left; sightings of them went along.
     pub(super) vanished: Vec<SliceName>,
+}
+
+#[derive(Debug)]
+pub(super) enum JournalChange {
+    Append(RunId, Entry),
+    Drop(RunId),
 }
 
 /// How things will be after the writes of a commit that were looked at so far.
@@ -269,12 +273,12 @@ impl State {
                     reduced.push(name);
                 }
             }
-            Write::Append(id, entry) => applied.appended.push((id, entry)),
+            Write::Append(id, entry) => applied.journals.push(JournalChange::Append(id, entry)),
             Write::DropRun(id) => {
                 if let Some(known) = self.runs.remove(&id) {
                     self.unfinish(&known.slice, id);
                 }
-                applied.dropped.push(id);
+                applied.journals.push(JournalChange::Drop(id));
             }
             Write::Reserve(holder, claims) => self.reservations.set(holder, claims),
             Write::Release(holder) => self.reservations.set(holder, Vec::new()),

@@ -221,6 +221,14 @@ pub(super) async fn a_dropped_run_is_gone_with_its_journal(store: Subject) -> Ou
     ensure!(store.journal(kept).await?.len() == 2, "the journal of another run went along");
     let left: Vec<RunId> = store.runs().await?.iter().map(|row| row.run.id).collect();
     ensure!(left == [kept], "these runs are left: {left:?}");
+    let again =
+        vec![Write::DropRun(kept), Write::OpenRun(run(kept, "other")?), Write::Append(kept, skipped(0)?)];
+    store.commit(again).await?;
+    let entries = store.journal(kept).await?.len();
+    ensure!(
+        entries == 1,
+        "a run that was dropped and opened by one commit has {entries} entries instead of 1"
+    );
     Ok(())
 }
 
