@@ -303,6 +303,32 @@ fn a_stop_can_undo_at_once() {
 }
 
 #[test]
+fn a_step_that_fails_ends_the_waits_of_the_others_when_all_is_undone() {
+    in_virtual_time(async {
+        let fail = async |policy| {
+            let lab = Lab::new();
+            for _ in 0..1000 {
+                lab.world.inject(EXPORT, Fault::NotReady);
+            }
+            for fault in [Fault::NotReady, Fault::NotReady, Fault::Error(ErrorKind::Denied)] {
+                lab.world.inject(DEVICE, fault);
+            }
+            let begun = tokio::time::Instant::now();
+            let failed = lab.plan_and_apply(&goal(policy)).await.unwrap_err();
+            let run = failed.report.runs[0].clone();
+            assert_eq!(run.failure.unwrap().step, Some(id(DEVICE)));
+            (run.state, begun.elapsed(), lab.world.objects().len())
+        };
+        let (state, took, left) = fail(FailurePolicy::Rollback).await;
+        assert_eq!((state, left), (RunState::RolledBack, 0));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let (state, took, _) = fail(FailurePolicy::Keep).await;
+        assert_eq!(state, RunState::Kept);
+        assert!(took >= Duration::from_secs(60), "what is kept is waited for: {took:?}");
+    });
+}
+
+#[test]
 fn not_ready_is_asked_again_until_the_deadline_and_then_says_what_was_missing() {
     in_virtual_time(async {
         let lab = Lab::new();

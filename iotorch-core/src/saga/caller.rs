@@ -49,6 +49,7 @@ struct Open {
 pub(crate) struct Caller {
     pub(crate) shared: Arc<Shared>,
     pub(crate) run: Arc<Run>,
+    /// Cancelled when the person asks to stop, and when what is called is going to be undone.
     pub(crate) cancelled: CancellationToken,
 }
 
@@ -108,6 +109,10 @@ impl Caller {
                     }
                     Err(error) => error,
                 };
+                if error.kind() == ErrorKind::Cancelled && self.cancelled.is_cancelled() {
+                    close(&mut answers, step, Err(Halt::Stopped));
+                    continue;
+                }
                 if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) {
                     step.uncertain_until = Some(self.wall_time(deadline));
                 }
@@ -262,7 +267,7 @@ impl Caller {
         self.shared.store.commit(vec![Write::SetRunStatus(self.run.id, status)]).await
     }
 
-    /// Sleeps; `false` when the person asked to stop.
+    /// Sleeps; `false` when it was cancelled.
     pub(crate) async fn sleep_until(&self, at: Instant) -> bool {
         tokio::select! {
             biased;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    model::FailurePolicy,
     observer::Progress,
     plan::{Basis, Condition, Phase, StepId},
     resource::{Change, Inputs, KindName, Outputs, ResourceId, Spec, Work, resolve_inputs},
@@ -80,6 +81,7 @@ impl Saga {
         }
         let mut end = PhaseEnd::Complete;
         let mut under_way = FuturesUnordered::new();
+        let caller = Caller { cancelled: self.caller.cancelled.child_token(), ..self.caller.clone() };
         loop {
             // A delete that fails keeps nothing but what rests on it; a step of the build phase that fails ends the phase.
             let stop =
@@ -87,7 +89,7 @@ impl Saga {
             while !stop && !ready.is_empty() {
                 let mut skipped = Vec::new();
                 for (connection, calls) in self.batches(std::mem::take(&mut ready), &mut skipped)? {
-                    let caller = self.caller.clone();
+                    let caller = caller.clone();
                     let unseen = self.unseen(&calls);
                     under_way.push(async move { caller.build(&connection, calls, unseen).await });
                 }
@@ -102,6 +104,10 @@ impl Saga {
             }
             if end == PhaseEnd::Complete {
                 end = completed.end;
+            }
+            if phase == Phase::Build && end == PhaseEnd::Failed && self.policy == FailurePolicy::Rollback {
+                // What others still wait for is going to be undone.
+                caller.cancelled.cancel();
             }
             self.take_in(&completed);
         }
@@ -325,7 +331,7 @@ impl Caller {
                         completed.end =
                             if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
                     }
-                    continue;
+                    JournalEvent::Stopped { step: call.step, uncertain_until }
                 }
             };
             completed.entries.push(self.entry(event));

@@ -131,6 +131,7 @@ impl Tally {
                 self.failure.get_or_insert_with(|| (*step, cause.clone(), entry.at));
                 self.set(*step, StepState::Failed(cause.clone()));
             }
+            JournalEvent::Stopped { step, uncertain_until } => self.stop(*step, Way::There, *uncertain_until),
             JournalEvent::Committed => self.committed = true,
             JournalEvent::Unwinding => self.unwinding = true,
             JournalEvent::UndoStarted { step, deadline } => {
@@ -143,6 +144,9 @@ impl Tally {
             JournalEvent::UndoFailed { step, cause, uncertain_until } => {
                 self.doubt(*step, Way::Back, *uncertain_until);
                 self.set(*step, StepState::UndoFailed(cause.clone()));
+            }
+            JournalEvent::UndoStopped { step, uncertain_until } => {
+                self.stop(*step, Way::Back, *uncertain_until);
             }
             JournalEvent::Resumed { .. } => {
                 for (step, way, deadline) in self.cut_off().collect::<Vec<_>>() {
@@ -159,6 +163,20 @@ impl Tally {
         if let Some(until) = until {
             let known = self.uncertain.entry((step, way)).or_insert(until);
             *known = until.max(*known);
+        }
+    }
+
+    /// A call has come back, and nobody has seen what became of it.
+    fn stop(&mut self, step: StepId, way: Way, uncertain_until: Option<Timestamp>) {
+        self.doubt(step, way, uncertain_until);
+        self.come_back(step);
+    }
+
+    fn come_back(&mut self, step: StepId) {
+        if let StepState::Started { deadline } | StepState::Undoing { deadline } =
+            &mut self.steps[step.index()]
+        {
+            *deadline = Timestamp::MIN;
         }
     }
 
@@ -199,11 +217,7 @@ impl Tally {
     /// No call of the step can act any more.
     pub(crate) fn calm(&mut self, step: StepId) {
         self.uncertain.retain(|(doubtful, _), _| *doubtful != step);
-        if let StepState::Started { deadline } | StepState::Undoing { deadline } =
-            &mut self.steps[step.index()]
-        {
-            *deadline = Timestamp::MIN;
-        }
+        self.come_back(step);
     }
 
     /// Whether the step has had, or may have had, an effect that is not undone.

@@ -239,6 +239,8 @@ impl Caller {
                 Some(Progress::StepFailed { resource, undo: true, cause })
             }
             Some(halt) => {
+                let event = JournalEvent::UndoStopped { step: undo.step, uncertain_until };
+                completed.entries.push(self.journal(event));
                 completed.end =
                     if matches!(halt, Halt::Waiting) { PhaseEnd::Waiting } else { PhaseEnd::Stopped };
                 None

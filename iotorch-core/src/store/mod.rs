@@ -233,6 +233,14 @@ pub enum JournalEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         uncertain_until: Option<Timestamp>,
     },
+    /// The wait for the step was ended; its object may be there or not.
+    Stopped {
+        /// Which step.
+        step: StepId,
+        /// Until when a call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
+    },
     /// All that was to be built is there: from here on the run only goes forward.
     Committed,
     /// A domain is about to be called to undo a step.
@@ -256,6 +264,14 @@ pub enum JournalEvent {
         step: StepId,
         /// Why.
         cause: Cause,
+        /// Until when a call, whose answer never came, may still act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncertain_until: Option<Timestamp>,
+    },
+    /// The wait for the step to be undone was ended.
+    UndoStopped {
+        /// Which step.
+        step: StepId,
         /// Until when a call, whose answer never came, may still act.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         uncertain_until: Option<Timestamp>,

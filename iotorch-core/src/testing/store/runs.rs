@@ -63,9 +63,11 @@ pub(super) async fn a_journal_keeps_its_order(store: Subject) -> Outcome {
     let events = vec![
         JournalEvent::Started { step, deadline, prior, inputs },
         JournalEvent::Failed { step, cause: cause(), uncertain_until: None },
+        JournalEvent::Stopped { step, uncertain_until: Some(deadline) },
         JournalEvent::Resumed { direction: Direction::Rollback },
         JournalEvent::Unwinding,
         JournalEvent::UndoStarted { step, deadline },
+        JournalEvent::UndoStopped { step, uncertain_until: None },
         JournalEvent::UndoFailed { step, cause: cause(), uncertain_until: None },
         JournalEvent::UndoFinished { step, uncertain_until: None },
         JournalEvent::Skipped { step },
