@@ -1,6 +1,6 @@
 //! Real Kubernetes clusters and a real helm, as the environment names them to tests and benchmarks alike.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, fs, path::PathBuf, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,9 +13,6 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::Result;
-
-/// What waits for other pods. The testbed has it.
-const BUSYBOX: &str = "iotorch.test/busybox:1";
 
 /// How long a namespace with all that is in it may take to go.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,25 +52,17 @@ impl Clusters {
         Ok((name.to_owned(), tag.to_owned()))
     }
 
-    /// The images that play EdgeX's services and Mainflux, and a broker, as values of the charts of both (`IOTORCH_EDGEX_FAKE_IMAGE`,
-    /// `IOTORCH_MAINFLUX_FAKE_IMAGE`, `IOTORCH_MOSQUITTO_IMAGE`). Without the first two nothing is laid over the charts: the official
-    /// images are measured.
+    /// The values of the charts of EdgeX and Mainflux, which say by which images they run (files that `IOTORCH_EDGEX_VALUES` and
+    /// `IOTORCH_MAINFLUX_VALUES` name). Without these the official images are measured.
     ///
     /// # Errors
-    /// For an image without a tag, and where only some are named.
+    /// For a file that cannot be read.
     pub fn platforms() -> Result<[Value; 2]> {
-        let (edgex, mainflux) = (set("IOTORCH_EDGEX_FAKE_IMAGE"), set("IOTORCH_MAINFLUX_FAKE_IMAGE"));
-        let (edgex, mainflux) = match (edgex, mainflux) {
-            (Err(_), Err(_)) => return Ok([json!({}), json!({})]),
-            (edgex, mainflux) => (edgex?, mainflux?),
+        let values = |variable| -> Result<Value> {
+            let Ok(path) = set(variable) else { return Ok(json!({})) };
+            Ok(serde_saphyr::from_str(&fs::read_to_string(path)?)?)
         };
-        let all_in_one = |name: &str| Ok::<_, String>(json!({ "enabled": true, "image": image(name)? }));
-        let wait = json!({ "image": image(BUSYBOX)? });
-        let broker = json!({ "image": image(&set("IOTORCH_MOSQUITTO_IMAGE")?)? });
-        Ok([
-            json!({ "pullPolicy": "Never", "allInOne": all_in_one(&edgex)?, "components": { "mqtt": broker }, "wait": wait }),
-            json!({ "pullPolicy": "Never", "allInOne": all_in_one(&mainflux)?, "wait": wait }),
-        ])
+        Ok([values("IOTORCH_EDGEX_VALUES")?, values("IOTORCH_MAINFLUX_VALUES")?])
     }
 
     /// A client of a cluster.
@@ -104,13 +93,6 @@ impl Clusters {
             "spec": { "driver": "kubernetes", "tier": tier, "settings": settings },
         })
     }
-}
-
-/// The value of a chart that names an image which is there already.
-fn image(name: &str) -> Result<Value, String> {
-    let (repository, tag) =
-        name.rsplit_once(':').ok_or_else(|| format!("cannot use image {name:?}: it has no tag"))?;
-    Ok(json!({ "repository": repository, "tag": tag, "pullPolicy": "Never" }))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is told by the environment what there is")]

@@ -93,8 +93,9 @@ pub(crate) enum Task {
     /// Build the container image of this clone's gateways and servers, and print the archive it is in
     #[command(
         after_help = "The image is called iotorch:dev and holds the static program. The archive is as `docker save` writes \
-        it, for `docker load`, `ctr images import` and `cargo xtask testbed load`.\n\nExamples:\n  \
-        cargo xtask image --load              build it, and load it into the clusters of the testbed\n  \
+        it, for `docker load`, `ctr images import` and `cargo xtask testbed load`. With --load come those that tests need \
+        beside it: iotorch.test/edgex-fake:dev, iotorch.test/mainflux-fake:dev and iotorch.test/mosquitto:1.\n\nExamples:\n  \
+        cargo xtask image --load              build them, and load them into the clusters of the testbed\n  \
         cargo xtask image --target aarch64    for another machine"
     )]
     Image(ImageOptions),

@@ -79,7 +79,7 @@ struct Release<'a> {
 impl Release<'_> {
     fn make(&self) -> Result<Vec<PathBuf>, Failure> {
         let cargo = CommandLine::new("cargo").args(["build", "--target-dir", BUILD]);
-        let program = program::build(cargo, self.machine, "dist")?;
+        let program = program::build(cargo, program::IOTORCH, self.machine, "dist")?;
         keep_to_limit(size(&program)?)?;
         trial::of(self.machine, &program, self.version)?;
         let crates = Crates::of(CRATE, self.machine)?;

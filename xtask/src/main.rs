@@ -49,8 +49,9 @@ fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
         Task::Bench(options) => bench::run(&build()?, options).map(|()| ExitCode::SUCCESS),
         Task::Dist(options) => dist::run(options).map(|()| ExitCode::SUCCESS),
         Task::Image(options) => {
-            let archive = image::run(&build()?, options)?;
-            terminal::print(&archive.display().to_string()).map(|()| ExitCode::SUCCESS)
+            let images = image::run(&build()?, options)?;
+            images.iter().try_for_each(|image| terminal::print(&image.path.display().to_string()))?;
+            Ok(ExitCode::SUCCESS)
         }
         Task::Schema { check: true } => schema::check(&build()?).map(|()| ExitCode::SUCCESS),
         Task::Schema { check: false } => schema::generate(&build()?).map(|()| ExitCode::SUCCESS),

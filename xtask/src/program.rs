@@ -1,4 +1,4 @@
-//! The static program `iotorch`, built for a machine.
+//! Static programs, built for a machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,31 @@ use crate::workspace;
 pub(crate) const CRATE: &str = "iotorch-cli";
 pub(crate) const PROGRAM: &str = "iotorch";
 
+/// A program of this workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    pub(crate) package: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// What is handed out.
+pub(crate) const IOTORCH: Program = Program { package: CRATE, name: PROGRAM };
+
 /// A program that may lie anywhere in memory lists the addresses in it that depend on where: a bit for most of them, not 24 bytes for
 /// each (section type SHT_RELR of the generic ABI of ELF, which musl's start files know since 1.2.4).
 const SMALL_RELOCATIONS: &str = "\"-Clink-arg=--pack-dyn-relocs=relr\"";
 
-/// Builds the program for a machine by a `cargo build` that says where, and gives its path.
+/// Builds a program for a machine by a `cargo build` that says where, and gives its path.
 ///
 /// # Errors
 ///
 /// It cannot be built, or is not static.
-pub(crate) fn build(cargo: CommandLine, machine: Machine, profile: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn build(
+    cargo: CommandLine,
+    program: Program,
+    machine: Machine,
+    profile: &str,
+) -> Result<PathBuf, Failure> {
     let triple = machine.triple();
     let library =
         CommandLine::new("rustc").args(["--print", "target-libdir", "--target", triple]).output()?;
@@ -37,17 +52,18 @@ pub(crate) fn build(cargo: CommandLine, machine: Machine, profile: &str) -> Resu
         // They would take the place of the flags below.
         .without_env("RUSTFLAGS")
         .without_env("CARGO_ENCODED_RUSTFLAGS")
-        .args(["--locked", "--profile", profile, "--package", CRATE, "--target", triple])
+        .args(["--locked", "--profile", profile, "--package", program.package, "--target", triple])
         .args(["--message-format", "json-render-diagnostics"])
         .args(["--config", &format!("target.{triple}.linker=\"rust-lld\"")])
         .args(["--config", &format!("target.{triple}.rustflags=[{}, {SMALL_RELOCATIONS}]", plain_paths()?)])
         .output()?;
-    let program =
-        executable(&output).ok_or_else(|| Failure::new("cannot find the program that cargo built"))?;
-    let contents = fs::read(&program)
-        .map_err(|error| Failure::new(format!("cannot read \"{}\"", program.display())).with_source(error))?;
+    let path = executable(&output, program.name).ok_or_else(|| {
+        Failure::new(format!("cannot find the program \"{}\" that cargo built", program.name))
+    })?;
+    let contents = fs::read(&path)
+        .map_err(|error| Failure::new(format!("cannot read \"{}\"", path.display())).with_source(error))?;
     match is_static(&contents) {
-        Some(true) => Ok(program),
+        Some(true) => Ok(path),
         Some(false) => Err(Failure::new("cannot use a program that is linked dynamically")),
         None => Err(Failure::new("cannot read the program as 64-bit ELF")),
     }
@@ -61,10 +77,10 @@ fn plain_paths() -> Result<String, Failure> {
     Ok(format!("{}, {}", flag(workspace::root(), PROGRAM), flag(&cargo, "cargo")))
 }
 
-/// The path of the program in what cargo says (The Cargo Book, External tools, "JSON messages").
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The path of a program in what cargo says (The Cargo Book, External tools, "JSON messages").
+fn executable(messages: &str, program: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs = messages.filter(|message| message["target"]["name"] == PROGRAM);
+    let mut programs = messages.filter(|message| message["target"]["name"] == program);
     programs.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -80,7 +96,8 @@ mod tests {
             r#"{"reason":"compiler-artifact","target":{"name":"iotorch"},"executable":"/t/dist/iotorch"}"#,
             "\n"
         );
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/dist/iotorch")));
-        assert_eq!(executable(""), None);
+        assert_eq!(executable(messages, "other"), None);
+        assert_eq!(executable(messages, PROGRAM), Some(PathBuf::from("/t/dist/iotorch")));
+        assert_eq!(executable("", PROGRAM), None);
     }
 }

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod paper;
 
 use std::{
     fs,
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
     let trial = |name: &str, test: fn(&Bench)| {
         common::trial(&system, name, move |system| test(&Bench::new(system, "test")))
     };
+    let papers = system.clone().and_then(|system| Ok((system, paper::Values::find()?)));
+    let paper = |name: &str, test: fn(&Bench, &paper::Values)| {
+        common::trial(&papers, name, move |(system, values)| test(&Bench::new(system, "test"), &values))
+    };
     let trials = vec![
         trial("a_reading_goes_from_one_cluster_to_the_other", reading),
         trial("what_somebody_has_changed_is_seen_and_mended", drift),
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
         trial("what_cannot_start_is_told_with_its_cause_and_taken_back", causes),
         trial("what_a_chart_makes_outside_of_its_namespace_goes_with_the_slice", outside),
         trial("a_namespace_of_somebody_else_is_left_alone", foreign),
+        paper("a_reading_at_edgex_on_one_cluster_is_read_from_mainflux_on_the_other", paper::one),
+        paper("three_slices_of_the_paper_live_side_by_side", paper::three),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

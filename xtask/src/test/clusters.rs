@@ -9,7 +9,6 @@ use crate::build_dir::BuildDir;
 use crate::environment;
 use crate::failure::Failure;
 use crate::image;
-use crate::machine::Machine;
 use crate::systems::{self, HOW_TO_DO_WITHOUT, Required};
 use crate::terminal;
 use crate::testbed;
@@ -63,13 +62,13 @@ impl Clusters {
 
     fn bring_up(&mut self, build: &BuildDir) -> Result<(), Failure> {
         systems::require(&testbed::requirements())?;
-        let image = image::make(build, Machine::of_this())?;
+        let images = image::make_for_tests(build)?;
         let testbed = Testbed::up_for_tests(Kind::K8s, None, &terminal::note)?;
         self.is_own = testbed.is_for_tests();
-        image::load(&testbed, &image)?;
+        image::load(&testbed, &images)?;
         self.variables.push(("IOTORCH_KUBECONFIG", testbed.kubeconfig().into()));
         self.variables.push(("IOTORCH_KUBECTL", testbed.kubectl().into()));
-        self.variables.push(("IOTORCH_LITE_IMAGE", image::NAME.into()));
+        self.variables.extend(image::variables());
         // The testbed has both.
         self.tell("IOTORCH_HELM3", || Ok(testbed.helm3()))?;
         self.tell("IOTORCH_HELM4", || Ok(testbed.helm4()))?;

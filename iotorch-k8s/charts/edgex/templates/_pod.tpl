@@ -10,7 +10,7 @@
   {{- include "part.image" (dict "root" $.root "image" $.root.Values.wait.image) | nindent 2 }}
   command: [sh, -c]
   args:
-    - for at in "$@"; do until nc -z -w 2 "${at%:*}" "${at##*:}"; do sleep 1; done; done
+    - for at in "$@"; do until nc -w 2 "${at%:*}" "${at##*:}" -e true; do sleep 1; done; done
     - wait
     {{- range . }}
     - {{ . | quote }}
