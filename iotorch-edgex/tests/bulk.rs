@@ -166,12 +166,9 @@ async fn a_run_is_interrupted_at_every_request_and_resumed_and_nothing_is_there_
             // The same question may come several times: the fault waits for its turn.
             let earlier = questions[..at].iter().filter(|earlier| earlier.starts_with(question)).count();
             let works = life(&world);
-            let (mut stopped_at, mut is_laid) = (works.len(), false);
+            world.fake.fail_after(Service::Metadata, question, earlier, fault);
+            let mut stopped_at = works.len();
             for (index, work) in works.iter().enumerate() {
-                if !is_laid && world.asked(Service::Metadata, question) == earlier {
-                    world.fake.fail(Service::Metadata, question, fault);
-                    is_laid = true;
-                }
                 if world.apply(work.clone()).await.is_err() {
                     stopped_at = index;
                     break;

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::world::*;
+use futures::future::join_all;
 use iotorch_core::{
     ErrorKind, Observed,
-    resource::{Change, ExportSpec, NetAddress, Outputs},
+    resource::{Change, ExportSpec, NetAddress, Outputs, Work},
 };
-use iotorch_edgex_fake::{Config, Fake, Release, Service};
+use iotorch_edgex_fake::{Config, Fake, Fault, Release, Service};
 use iotorch_lite::{Gateway, GatewayConfig, Secret, client::GatewayClient};
 use serde_json::{Value, json};
 
@@ -97,16 +98,84 @@ async fn the_configuration_is_as_it_was_once_the_export_of_edgex_is_gone() {
     }
 }
 
+/// The life of an export: it is made, its key is rotated, and it goes.
+fn life(world: &World) -> [Work; 3] {
+    let changed = Change::Update { before: hub(), after: hub() };
+    [
+        world.export_work(broker(), "hub/key", create()),
+        world.export_work(broker(), "hub/key#2", changed),
+        world.export_work(broker(), "hub/key#2", delete()),
+    ]
+}
+
+/// Lives the life of an export with a fault at the request of this number, and goes on as the next process does.
+async fn interrupted(release: Release, questions: &[(Service, String)], at: usize, fault: Fault) {
+    let mut world = World::with(Config::of(release), &json!({ "export": "edgex" })).await;
+    let before = kept(&world, release).await;
+    let (service, question) = &questions[at];
+    // The same question may come several times: the fault waits for its turn.
+    let earlier = questions[..at].iter();
+    let earlier = earlier.filter(|(of, earlier)| of == service && earlier.starts_with(question)).count();
+    world.fake.forget();
+    world.fake.fail_after(*service, question, earlier, fault);
+    let mut was_felt = false;
+    for work in life(&world) {
+        if world.apply(work.clone()).await.is_err() {
+            was_felt = true;
+            world.reconnect();
+            world.insist(work).await.unwrap();
+        }
+    }
+    assert!(was_felt, "{release:?}: {fault:?} of {question} was not felt");
+    assert_eq!(kept(&world, release).await, before, "{release:?}: {fault:?} of {question}");
+    let seen = world.look(&[]).await.unwrap();
+    assert_eq!(seen.len(), 1, "nothing but the gateway: {seen:?}");
+}
+
+/// What a gateway keeps of exports, but for the identity of the client, which is another one each time.
+async fn kept(world: &World, release: Release) -> BTreeMap<String, String> {
+    let base = match release {
+        Release::V4 => "keeper",
+        Release::V3_1 => "consul",
+        Release::V1 => {
+            let registrations =
+                get(format!("{}/api/v1/registration", world.fake.url(Service::ExportClient))).await;
+            return [("registrations".to_owned(), registrations.to_string())].into();
+        }
+    };
+    let mut kept = configuration(&world.fake, base).await;
+    kept.retain(|key, _| !key.ends_with("/MQTTExport/Parameters/ClientId"));
+    kept
+}
+
+#[tokio::test]
+async fn an_export_of_edgex_is_interrupted_at_every_request_and_resumed_and_nothing_is_left() {
+    for release in [Release::V4, Release::V3_1, Release::V1] {
+        let world = World::with(Config::of(release), &json!({ "export": "edgex" })).await;
+        world.fake.forget();
+        for work in life(&world) {
+            world.apply(work).await.unwrap();
+        }
+        let asked = world.fake.asked().into_iter();
+        let questions: Vec<_> =
+            asked.map(|asked| (asked.service, format!("{} {}", asked.method, asked.path))).collect();
+        assert!(questions.len() > 5, "{questions:?}");
+        let faults = [Fault::Lost, Fault::LostAnswer];
+        let cases = faults.iter().flat_map(|fault| (0..questions.len()).map(move |at| (at, *fault)));
+        join_all(cases.map(|(at, fault)| interrupted(release, &questions, at, fault))).await;
+    }
+}
+
+async fn get(url: String) -> Value {
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let tls = tls.with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+    client.get(url).send().await.unwrap().json().await.unwrap()
+}
+
 /// The keys of all services, with their values.
 async fn configuration(fake: &Fake, base: &str) -> BTreeMap<String, String> {
-    let get = async |url: String| -> Value {
-        let tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-        let tls = tls.with_safe_default_protocol_versions().unwrap();
-        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
-        client.get(url).send().await.unwrap().json().await.unwrap()
-    };
     let (pairs, key, value) = if base == "keeper" {
         let url = format!("{}/api/v3/kvs/key/edgex?plaintext=true", fake.url(Service::Keeper));
         (get(url).await["response"].clone(), "key", "value")

@@ -157,8 +157,7 @@ async fn ask(world: &Arc<World>, asked: Asked) -> Result<Answer, Gone> {
         }
         let hold = state.holds.iter().position(|held| held.fits(&asked));
         let hold = hold.map(|index| state.holds.remove(index));
-        let fault = state.faults.iter().position(|(of, question, _)| outage::fits(&asked, *of, question));
-        (hold, fault.map(|index| state.faults.remove(index).2))
+        (hold, outage::meet(&mut state.faults, &asked))
     };
     match fault {
         Some(Fault::Refused(status)) => {

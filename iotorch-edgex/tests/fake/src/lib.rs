@@ -59,6 +59,7 @@ use self::{
     export::App,
     keeper::Keys,
     metadata::{device::DeviceService, profile::Profile},
+    outage::Laid,
     state::{State, Stored},
     world::World,
 };
@@ -278,7 +279,13 @@ impl Fake {
 
     /// Has something happen to the next request to a service that begins so.
     pub fn fail(&self, service: Service, question: &str, fault: Fault) {
-        self.world.state().faults.push((service, question.to_owned(), fault));
+        self.fail_after(service, question, 0, fault);
+    }
+
+    /// Has something happen to the request to a service that begins so, after as many of them as `passes` says.
+    pub fn fail_after(&self, service: Service, question: &str, passes: usize, fault: Fault) {
+        let laid = Laid { service, question: question.to_owned(), passes, fault };
+        self.world.state().faults.push(laid);
     }
 
     /// Only so many items of the next array of devices are done within five seconds; it is answered that this takes too long,

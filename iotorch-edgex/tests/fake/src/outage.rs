@@ -30,6 +30,27 @@ pub enum Fault {
     LostAnswer,
 }
 
+/// A fault that waits for its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Laid {
+    pub(crate) service: Service,
+    pub(crate) question: String,
+    /// How many such requests are let through before.
+    pub(crate) passes: usize,
+    pub(crate) fault: Fault,
+}
+
+/// The fault that happens to a request, if one was laid for it.
+pub(crate) fn meet(faults: &mut Vec<Laid>, asked: &Asked) -> Option<Fault> {
+    let index = faults.iter().position(|laid| fits(asked, laid.service, &laid.question))?;
+    let laid = &mut faults[index];
+    if laid.passes > 0 {
+        laid.passes -= 1;
+        return None;
+    }
+    Some(faults.remove(index).fault)
+}
+
 /// A request that waits before anything is done for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {

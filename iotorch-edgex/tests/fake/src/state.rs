@@ -15,7 +15,7 @@ use crate::{
         device::{Device, DeviceService},
         profile::Profile,
     },
-    outage::{Fault, Held},
+    outage::{Held, Laid},
     shelf::Shelf,
     v1,
 };
@@ -61,7 +61,7 @@ pub(crate) struct State {
     /// What devices answer that are no clients of a broker: by device and resource.
     pub(crate) answers: HashMap<String, HashMap<String, Value>>,
     pub(crate) holds: Vec<Held>,
-    pub(crate) faults: Vec<(Service, String, Fault)>,
+    pub(crate) faults: Vec<Laid>,
     /// What the registry says of services that are not simply there.
     pub(crate) health: BTreeMap<Service, &'static str>,
     pub(crate) app: App,
