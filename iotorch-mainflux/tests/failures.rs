@@ -3,36 +3,19 @@
 
 mod common;
 
-use common::{Place, World, create, secret, start, wire::Person};
+use common::{World, built, create, fresh, secret, wire::Person};
 use iotorch_core::{
     Error, ErrorKind, Health, Observed,
-    resource::{
-        Change, Credential, CredentialHolder, CredentialInputs, CredentialSpec, Job, Outputs, Ownership,
-        Tenant, Work,
-    },
+    resource::{Credential, CredentialHolder, CredentialInputs, CredentialSpec, Outputs, Tenant, Work},
     secret::{SecretStore, SecretValue},
 };
-use iotorch_mainflux_fake::{Dependency, Fake, Release, Service};
+use iotorch_mainflux_fake::{Dependency, Release, Service};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-
-const RELEASES: [Release; 5] = Release::ALL;
-
-async fn fresh(release: Release) -> (Fake, World) {
-    let fake = start(release).await;
-    let world = World::new(Place::of(&fake, release), "greenhouse").await;
-    (fake, world)
-}
-
-async fn built(release: Release) -> (Fake, World) {
-    let (fake, mut world) = fresh(release).await;
-    world.build().await;
-    (fake, world)
-}
 
 /// An error as a person reads it, with what differs from run to run taken out.
 fn read(error: &Error) -> String {
@@ -81,7 +64,7 @@ fn credential_with(world: &World, generation: u32, name: &str) -> Work {
 #[tokio::test]
 async fn a_wrong_password_of_the_administrator_is_denied_and_says_which_secret() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (_fake, world) = fresh(release).await;
         let name = secret("hub/admin");
         world.secrets.remove(&name).await.unwrap();
@@ -96,7 +79,7 @@ async fn a_wrong_password_of_the_administrator_is_denied_and_says_which_secret()
 #[tokio::test]
 async fn a_service_that_does_not_answer_is_named() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         for service in release.services() {
             let (fake, mut world) = fresh(release).await;
             if !world.place.endpoints.contains_key(service.name()) {
@@ -131,7 +114,7 @@ async fn a_service_that_does_not_answer_is_named() {
 
 #[tokio::test]
 async fn a_token_that_expires_in_the_middle_is_replaced_once() {
-    for release in RELEASES {
+    for release in Release::ALL {
         let (fake, mut world) = fresh(release).await;
         for step in 0..2 {
             let work = world.step(step);
@@ -153,7 +136,7 @@ async fn a_token_that_expires_in_the_middle_is_replaced_once() {
 #[tokio::test]
 async fn a_new_token_that_is_refused_means_that_auth_is_away() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (fake, mut world) = built(release).await;
         fake.lose(Service::Auth).await;
         // Nobody told where auth is, as behind a proxy.
@@ -214,7 +197,7 @@ async fn a_database_that_is_away_is_unavailable_and_absence_is_not_concluded() {
 #[tokio::test]
 async fn a_user_whose_password_somebody_has_changed_is_a_conflict_that_names_it() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (_fake, world) = built(release).await;
         let tenant = Person::tenant(&world).await;
         let old = world.secrets.fetch(&world.tenant_outputs().secret).await.unwrap();
@@ -239,43 +222,9 @@ async fn a_user_whose_password_somebody_has_changed_is_a_conflict_that_names_it(
 }
 
 #[tokio::test]
-async fn a_password_changes_in_place_and_an_interrupted_change_is_seen_and_finished() {
-    for release in RELEASES {
-        let (_fake, mut world) = built(release).await;
-        let work = Job::<Tenant> {
-            id: world.tenant(),
-            change: Change::Update { before: world.tenant_spec(1), after: world.tenant_spec(2) },
-            inputs: iotorch_core::resource::InApplication { application: world.application() },
-            ownership: Ownership::Ours,
-        };
-        let outputs = world.apply(work.clone().into()).await.unwrap();
-        assert_eq!(world.apply(work.clone().into()).await.unwrap(), outputs, "repeated");
-        // The process died before it was written down: the password of the next version opens it.
-        let tenant = world.tenant().to_string();
-        assert_eq!(
-            world.reopened().differences().await,
-            [format!("{tenant}: spec"), format!("{tenant}: outputs")]
-        );
-        world.record(create::<Tenant>(&world.tenant(), world.tenant_spec(2), work.inputs).into(), outputs);
-        assert_eq!(world.differences().await, [""; 0]);
-        // And back, as an undo does.
-        let undo = Job::<Tenant> {
-            id: world.tenant(),
-            change: Change::Update { before: world.tenant_spec(2), after: world.tenant_spec(1) },
-            inputs: iotorch_core::resource::InApplication { application: world.application() },
-            ownership: Ownership::Ours,
-        };
-        let outputs = world.apply(undo.into()).await.unwrap();
-        let inputs = iotorch_core::resource::InApplication { application: world.application() };
-        world.record(create::<Tenant>(&world.tenant(), world.tenant_spec(1), inputs).into(), outputs);
-        assert_eq!(world.differences().await, [""; 0]);
-    }
-}
-
-#[tokio::test]
 async fn a_name_that_somebody_else_has_is_a_conflict_that_names_the_owner() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (_fake, mut world) = fresh(release).await;
         for step in 0..2 {
             let work = world.step(step);
@@ -305,7 +254,7 @@ async fn a_name_that_somebody_else_has_is_a_conflict_that_names_the_owner() {
 #[tokio::test]
 async fn a_key_that_somebody_else_has_is_a_conflict_also_in_a_batch() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (_fake, world) = built(release).await;
         let person = Person::tenant(&world).await;
         let key = world.secrets.fetch(&secret("gw/other")).await.unwrap();
@@ -326,44 +275,6 @@ async fn a_key_that_somebody_else_has_is_a_conflict_also_in_a_batch() {
         texts.push((release, read(&error)));
     }
     assert_reads!("key_taken", by_release(texts));
-}
-
-#[tokio::test]
-async fn the_keys_of_a_batch_are_made_in_one_request() {
-    for release in RELEASES {
-        let (fake, mut world) = built(release).await;
-        for generation in 10..60 {
-            let name = secret(&format!("gw/key#{generation}"));
-            world.secrets.put(&name, SecretValue::new(format!("key {generation}"))).await.unwrap();
-        }
-        let works: Vec<_> = (10..60).map(|generation| world.credential_work("gw", generation)).collect();
-        let before = fake.asked().len();
-        let results = world.domain.apply(&world.cx(), works.clone()).await;
-        let asked = fake.asked().split_off(before);
-        let made =
-            asked.iter().filter(|asked| asked.method == "POST" && asked.path.ends_with("/bulk")).count();
-        assert_eq!(made, 1, "{}", release.name());
-        for (work, outputs) in works.into_iter().zip(results) {
-            world.record(work, outputs.unwrap());
-        }
-        assert_eq!(world.differences().await, [""; 0]);
-    }
-}
-
-#[tokio::test]
-async fn more_than_a_page_is_read_whole() {
-    for release in RELEASES {
-        let (_fake, world) = built(release).await;
-        let person = Person::tenant(&world).await;
-        for number in 0..205 {
-            let body = json!({ "name": format!("fill-{number}") });
-            let (service, path) = person.place("things");
-            assert_eq!(person.send(service, reqwest::Method::POST, &path, body).await.0, 201);
-        }
-        assert_eq!(world.differences().await, [""; 0], "{}", release.name());
-        assert_eq!(world.apply(world.step(3)).await.unwrap(), world.made[3].outputs);
-        assert_eq!(person.ids("things").await.len(), 206);
-    }
 }
 
 /// A service that says that it has five things, and gives two.
@@ -419,61 +330,6 @@ async fn a_list_that_is_cut_is_an_error_and_no_absence() {
 }
 
 #[tokio::test]
-async fn what_a_person_has_done_to_our_objects_is_seen_and_put_right() {
-    for release in RELEASES {
-        let (_fake, world) = built(release).await;
-        let person = Person::tenant(&world).await;
-        let (channel, thing) =
-            (world.attachment_outputs("gw").channel, world.credential_outputs("gw", 1).user_name);
-        let attachment = world.attachment("gw");
-        let credential = attachment.credential(1);
-        let expect = async |differences: &[String], what: &str| {
-            let what = format!("{} on {}", what, release.name());
-            assert_eq!(world.differences().await, differences, "{what}");
-            for made in &world.made {
-                assert_eq!(world.apply(made.work.clone()).await.unwrap(), made.outputs, "{what}");
-            }
-            assert_eq!(world.differences().await, [""; 0], "{what}");
-        };
-        let absent = [format!("{credential}: absent")];
-        person.disconnect(&channel, &thing).await;
-        expect(&absent, "disconnected").await;
-        let (tail, body) = if release.is_mainflux() {
-            ("/key", json!({ "key": "changed by a person" }))
-        } else {
-            ("/secret", json!({ "secret": "changed by a person" }))
-        };
-        person.change("things", &thing, tail, body).await;
-        expect(&absent, "given another key").await;
-        let noted =
-            json!({ "iotorch": { "mark": format!("a1/{attachment}"), "id": channel.as_str() }, "theirs": 1 });
-        person.change("channels", &channel, "", json!({ "name": "other", "metadata": noted })).await;
-        expect(&[format!("{attachment}: spec"), format!("{attachment}: outputs")], "renamed").await;
-        if !release.is_mainflux() {
-            person.disable("things", &thing).await;
-            expect(&absent, "disabled").await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn messages_that_no_rule_stores_are_told_and_the_rule_is_made_again() {
-    let (_fake, world) = built(Release::Magistrala030).await;
-    let person = Person::tenant(&world).await;
-    let attachment = world.attachment("gw");
-    let unstored = Health::Degraded { reason: "no rule stores what is sent to its channel".to_owned() };
-    person.disable("rules", &person.ids("rules").await[0]).await;
-    assert_eq!(world.health(&attachment).await, unstored);
-    assert_eq!(world.apply(world.step(2)).await.unwrap(), world.made[2].outputs);
-    assert_eq!(world.health(&attachment).await, Health::Ready);
-    person.delete("rules", &person.ids("rules").await[0]).await;
-    assert_eq!(world.health(&attachment).await, unstored);
-    assert_eq!(world.apply(world.step(2)).await.unwrap(), world.made[2].outputs);
-    assert_eq!(world.health(&attachment).await, Health::Ready);
-    assert_eq!(person.ids("rules").await.len(), 1);
-}
-
-#[tokio::test]
 async fn an_object_that_has_lost_its_mark_belongs_to_nobody_and_is_not_touched() {
     let (_fake, world) = built(Release::Mainflux012).await;
     let person = Person::tenant(&world).await;
@@ -486,22 +342,6 @@ async fn an_object_that_has_lost_its_mark_belongs_to_nobody_and_is_not_touched()
     let error = world.apply(world.step(3)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_reads!("mark_lost", read(&error));
-}
-
-#[tokio::test]
-async fn a_key_is_rotated_by_a_new_thing_and_the_old_one_goes() {
-    for release in RELEASES {
-        let (_fake, mut world) = built(release).await;
-        let work = world.credential_work("gw", 2);
-        world.make(work).await;
-        assert_ne!(world.credential_outputs("gw", 1).user_name, world.credential_outputs("gw", 2).user_name);
-        assert_eq!(world.differences().await, [""; 0], "both are valid while users are switched");
-        let old = world.attachment("gw").credential(1);
-        assert_eq!(world.delete(&old).await, [""; 0]);
-        assert_eq!(world.differences().await, [""; 0]);
-        let person = Person::tenant(&world).await;
-        assert_eq!(person.listing().await.things, ["greenhouse.gw-2"]);
-    }
 }
 
 #[tokio::test]
@@ -554,7 +394,7 @@ async fn what_is_forbidden_while_permissions_cannot_be_asked_is_an_outage() {
 #[tokio::test]
 async fn a_short_password_is_invalid_and_makes_no_user() {
     let mut texts = Vec::new();
-    for release in RELEASES {
+    for release in Release::ALL {
         let (_fake, mut world) = fresh(release).await;
         world.make(world.application_work()).await;
         let spec = iotorch_core::resource::TenantSpec { secret: secret("hub/short"), ..world.tenant_spec(1) };
@@ -565,56 +405,4 @@ async fn a_short_password_is_invalid_and_makes_no_user() {
         texts.push((release, read(&error)));
     }
     assert_reads!("short_password", by_release(texts));
-}
-
-#[tokio::test]
-async fn a_user_that_is_left_behind_is_used_again_also_when_the_administrator_has_another_password() {
-    for release in RELEASES {
-        let (_fake, mut world) = built(release).await;
-        let before = world.tenant_outputs();
-        let residue = world.delete(&world.tenant()).await;
-        assert!(residue[0].contains(&before.id), "{residue:?}");
-        world
-            .secrets
-            .put(&secret("hub/admin#2"), SecretValue::new(format!("{}:another one", common::ADMIN)))
-            .await
-            .unwrap();
-        let mut after = world.application_spec();
-        after.admin = secret("hub/admin#2");
-        let rotation = Job::<iotorch_core::resource::Application> {
-            id: world.server(),
-            change: Change::Update { before: world.application_spec(), after },
-            inputs: iotorch_core::resource::ApplicationInputs { workload: None },
-            ownership: Ownership::Ours,
-        };
-        for _ in 0..2 {
-            let outputs = world.apply(rotation.clone().into()).await.unwrap();
-            world.record(world.application_work(), outputs);
-        }
-        let work = world.tenant_work();
-        world.make(work).await;
-        assert_eq!(world.tenant_outputs(), before);
-        let work = world.step(2);
-        world.make(work).await;
-    }
-}
-
-#[tokio::test]
-async fn two_gateways_have_channels_of_their_own_and_go_with_their_tenant() {
-    for release in RELEASES {
-        let (_fake, mut world) = built(release).await;
-        let work = world.attachment_work("gw-2");
-        world.make(work).await;
-        let work = world.credential_work("gw-2", 1);
-        world.make(work).await;
-        assert_ne!(world.attachment_outputs("gw").channel, world.attachment_outputs("gw-2").channel);
-        assert_eq!(world.differences().await, [""; 0]);
-        let tenant = world.tenant();
-        world.delete(&tenant).await;
-        let seen = world.look().await.unwrap();
-        assert!(!seen.values().any(|seen| matches!(seen, Observed::Present { spec, .. } if spec.kind() != iotorch_core::resource::KindName::Application)));
-        let work = world.tenant_work();
-        world.make(work).await;
-        assert_eq!(Person::tenant(&world).await.listing().await, Default::default());
-    }
 }

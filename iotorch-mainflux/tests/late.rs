@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    Place, STEPS, World, delete, start,
+    STEPS, World, delete, fresh,
     wire::{Listing, Person},
 };
 use futures::FutureExt;
@@ -38,12 +38,6 @@ impl<F: Future> Future for GivenUp<'_, F> {
         *self.left -= 1;
         self.future.poll_unpin(cx).map(Some)
     }
-}
-
-async fn fresh(release: Release) -> (Fake, World) {
-    let fake = start(release).await;
-    let world = World::new(Place::of(&fake, release), "greenhouse").await;
-    (fake, world)
 }
 
 /// What is in the account when everything is there once.

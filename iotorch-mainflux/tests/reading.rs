@@ -3,18 +3,11 @@
 
 mod common;
 
-use common::{Place, World, start, wire::Person};
+use common::{World, built, wire::Person};
 use iotorch_core::{ErrorKind, secret::SecretStore};
 use iotorch_mainflux::{Messages, Order, Page, Query, Record, Time, Value};
-use iotorch_mainflux_fake::{Fake, Release, Service};
+use iotorch_mainflux_fake::{Release, Service};
 use serde_json::json;
-
-async fn built(release: Release) -> (Fake, World) {
-    let fake = start(release).await;
-    let mut world = World::new(Place::of(&fake, release), "greenhouse").await;
-    world.build().await;
-    (fake, world)
-}
 
 async fn messages(world: &World) -> iotorch_core::Result<Messages> {
     let (application, tenant) = (world.application(), world.tenant_outputs());

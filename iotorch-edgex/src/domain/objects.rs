@@ -83,13 +83,15 @@ enum Move<T> {
 }
 
 pub(super) async fn apply<T: Kept>(session: &Session<'_>, works: &[Work]) -> Vec<Result<Outputs>> {
-    let step = |work: &'_ Work| -> (String, Mark) { (name_of(work.id()), session.cx.mark(work.id())) };
-    let mut steps = Vec::with_capacity(works.len());
-    for work in works {
-        let (name, mark) = step(work);
-        let (change, ownership) = (work.change(), work.ownership());
-        steps.push(Step { id: work.id(), name, mark, change, ownership, result: None });
-    }
+    let steps = works.iter().map(|work| Step {
+        id: work.id(),
+        name: name_of(work.id()),
+        mark: session.cx.mark(work.id()),
+        change: work.change(),
+        ownership: work.ownership(),
+        result: None,
+    });
+    let mut steps: Vec<_> = steps.collect();
     match session.metadata().await {
         Ok(metadata) => Applying { session, metadata: &metadata, steps: &mut steps }.run::<T>().await,
         Err(error) => fail_rest(&mut steps, |_| Error::from(error.to_cause())),

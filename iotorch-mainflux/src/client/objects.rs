@@ -15,6 +15,16 @@ pub(crate) enum Sort {
     Channel,
 }
 
+impl Sort {
+    /// What a person calls it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Thing => "thing",
+            Self::Channel => "channel",
+        }
+    }
+}
+
 /// A thing or a channel, as the server has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {

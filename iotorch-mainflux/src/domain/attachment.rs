@@ -2,11 +2,11 @@
 
 use super::{
     Desk, delete_channels, delete_contents,
-    stopped::{Step, Stopped},
+    stopped::{Step, Stopped, take},
 };
 use crate::{
     client::{Account, Api, Failure, Made, New, Object, Sort},
-    convert::{Found, Note, adopted, attachment_outputs, given_back, id_of},
+    convert::{Found, Note, attachment_outputs, given_back, id_of},
 };
 use iotorch_core::{
     Mark, Result,
@@ -98,18 +98,7 @@ impl At<'_> {
                 }
             }
         }
-        let (channel, note) = match (found.ours.first(), found.foreign) {
-            (Some(channel), _) => {
-                let was = Note::read(&channel.metadata).was;
-                (*channel, Note { was, ..Note::new(&self.mark, after.clone()) })
-            }
-            (None, Some(foreign)) if adopt => {
-                (foreign, adopted(Note::new(&self.mark, after.clone()), &foreign.metadata))
-            }
-            (None, Some(foreign)) => return Err(Stopped::at(Sort::Channel, foreign)),
-            (None, None) => return Err(Failure::Invalid("there is no channel".to_owned()).into()),
-        };
-        let note = Note { id: Some(channel.id.clone()), ..note };
+        let (channel, note) = take(&found, Sort::Channel, Note::new(&self.mark, after.clone()), adopt)?;
         let (api, account) = (self.api, self.account);
         if channel.name != after.name || Note::read(&channel.metadata) != note {
             desk.forget();

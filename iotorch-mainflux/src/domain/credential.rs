@@ -2,11 +2,11 @@
 
 use super::{
     Desk,
-    stopped::{Step, Stopped},
+    stopped::{Step, Stopped, take},
 };
 use crate::{
     client::{Account, Api, Failure, Made, New, Object, Sort},
-    convert::{Found, Note, adopted, credential_outputs, given_back, id_of, thing_name},
+    convert::{Found, Note, credential_outputs, given_back, id_of, thing_name},
 };
 use iotorch_core::{
     Context, ErrorKind, Mark, Result,
@@ -151,18 +151,7 @@ impl At<'_> {
                 }
             }
         }
-        let (thing, note) = match (found.ours.first(), found.foreign) {
-            (Some(thing), _) => {
-                let was = Note::read(&thing.metadata).was;
-                (*thing, Note { was, ..Note::new(&self.mark, after.clone()) })
-            }
-            (None, Some(foreign)) if adopt => {
-                (foreign, adopted(Note::new(&self.mark, after.clone()), &foreign.metadata))
-            }
-            (None, Some(foreign)) => return Err(Stopped::at(Sort::Thing, foreign)),
-            (None, None) => return Err(Failure::Invalid("there is no thing".to_owned()).into()),
-        };
-        let note = Note { id: Some(thing.id.clone()), ..note };
+        let (thing, note) = take(&found, Sort::Thing, Note::new(&self.mark, after.clone()), adopt)?;
         if thing.name != self.name() || Note::read(&thing.metadata) != note {
             desk.forget();
             let metadata = note.write(&thing.metadata);

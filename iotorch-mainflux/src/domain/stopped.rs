@@ -1,9 +1,9 @@
-//! Why steps in a tenant's account stop, and what that comes to.
+//! What a step in a tenant's account goes on with, why it stops, and what that comes to.
 
 use super::{Desk, conflict, failed, tenant};
 use crate::{
     client::{Api, Failure, Object, Sort},
-    convert::Note,
+    convert::{Found, Note, adopted},
 };
 use iotorch_core::{
     Result,
@@ -37,9 +37,8 @@ pub(super) struct Step<'a> {
 impl Stopped {
     /// Because what is in the place of an object is somebody else's.
     pub(super) fn at(sort: Sort, object: &Object) -> Self {
-        let word = if sort == Sort::Thing { "thing" } else { "channel" };
         let owner = Note::read(&object.metadata).owner().to_owned();
-        Self::Foreign { thing: format!("{word} \"{}\" ({})", object.name, object.id), owner }
+        Self::Foreign { thing: format!("{} \"{}\" ({})", sort.word(), object.name, object.id), owner }
     }
 
     /// Because somebody else's thing has the key.
@@ -69,4 +68,21 @@ impl Stopped {
         }
         Err(failed(step.what, failure))
     }
+}
+
+/// The object that a step goes on with, if somebody else's only to adopt it, and what is noted with it from now on.
+pub(super) fn take<'o>(
+    found: &Found<'o>,
+    sort: Sort,
+    note: Note,
+    adopt: bool,
+) -> Result<(&'o Object, Note), Stopped> {
+    let (object, note) = match (found.ours.first(), found.foreign) {
+        (Some(ours), _) => (*ours, Note { was: Note::read(&ours.metadata).was, ..note }),
+        (None, Some(foreign)) if adopt => (foreign, adopted(note, &foreign.metadata)),
+        (None, Some(foreign)) => return Err(Stopped::at(sort, foreign)),
+        (None, None) => return Err(Failure::Invalid(format!("there is no {}", sort.word())).into()),
+    };
+    let note = Note { id: Some(object.id.clone()), ..note };
+    Ok((object, note))
 }

@@ -66,6 +66,20 @@ pub async fn start(release: Release) -> Fake {
     Fake::start(Config::new(release).with_bus_patience(Duration::from_millis(20))).await.unwrap()
 }
 
+/// A server that is played, and a slice that has nothing there yet.
+pub async fn fresh(release: Release) -> (Fake, World) {
+    let fake = start(release).await;
+    let world = World::new(Place::of(&fake, release), "greenhouse").await;
+    (fake, world)
+}
+
+/// The same, with everything of the slice there.
+pub async fn built(release: Release) -> (Fake, World) {
+    let (fake, mut world) = fresh(release).await;
+    world.build().await;
+    (fake, world)
+}
+
 /// What was made, in the order in which it was made.
 #[derive(Clone, Debug)]
 pub struct Made {
