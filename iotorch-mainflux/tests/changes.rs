@@ -123,6 +123,18 @@ async fn what_a_person_has_done_to_our_objects_is_seen_and_put_right() {
 }
 
 #[tokio::test]
+async fn a_domain_that_somebody_has_disabled_lets_nothing_through_and_is_enabled_again() {
+    for release in Release::ALL.into_iter().filter(|release| !release.is_mainflux()) {
+        let (_fake, world) = built(release).await;
+        Person::tenant(&world).await.disable_domain().await;
+        let disabled = Health::Failed { reason: "its domain is disabled".to_owned() };
+        assert_eq!(world.health(&world.tenant()).await, disabled);
+        world.apply(world.tenant_work()).await.unwrap();
+        assert_eq!(world.health(&world.tenant()).await, Health::Ready);
+    }
+}
+
+#[tokio::test]
 async fn messages_that_no_rule_stores_are_told_and_the_rule_is_made_again() {
     let (_fake, world) = built(Release::Magistrala030).await;
     let person = Person::tenant(&world).await;

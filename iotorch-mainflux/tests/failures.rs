@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{World, built, create, fresh, secret, wire::Person};
+use common::{World, built, create, delete, fresh, secret, wire::Person};
 use iotorch_core::{
     Error, ErrorKind, Health, Observed,
     resource::{Credential, CredentialHolder, CredentialInputs, CredentialSpec, Outputs, Tenant, Work},
@@ -219,6 +219,27 @@ async fn a_user_whose_password_somebody_has_changed_is_a_conflict_that_names_it(
         texts.push((release, format!("{}\n{}", read(&error), read(&denied))));
     }
     assert_reads!("user_taken", by_release(texts));
+}
+
+#[tokio::test]
+async fn a_user_that_somebody_has_disabled_is_a_conflict_and_nothing_of_it_counts_as_removed() {
+    for release in Release::ALL.into_iter().filter(|release| !release.is_mainflux()) {
+        let (_fake, world) = built(release).await;
+        let email = world.tenant_outputs().id;
+        let admin = Person::admin(&world).await;
+        admin.enable_user(&email, "disable").await;
+        let mut world = world.reopened();
+        let seen = world.look().await.unwrap();
+        let Observed::Foreign { owner, .. } = &seen[&world.tenant()] else { panic!("{seen:?}") };
+        assert_eq!(owner, "somebody who has disabled it");
+        for made in world.made.iter().skip(1) {
+            let error = world.apply(delete(&made.work)).await.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Denied), "{}", read(&error));
+        }
+        admin.enable_user(&email, "enable").await;
+        assert_eq!(world.differences().await, [""; 0], "everything is there on {}", release.name());
+        world.delete(&world.tenant()).await;
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use std::{
 
 use iotorch_core::secret::SecretValue;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, PublishOptions,
-    QoS, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet,
+    PublishOptions, QoS, Transport,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -186,6 +186,9 @@ impl Session {
         options.set_credentials(broker.user.as_str(), broker.password.expose().to_owned());
         options.set_connect_timeout(PATIENCE);
         options.set_unlimited_incoming_packet_size();
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         if broker.tls {
             let tls = iotorch_lite::client::tls(broker.trust.as_deref()).map_err(unreachable)?;
             options.set_transport(Transport::tls_with_config(tls.into()));

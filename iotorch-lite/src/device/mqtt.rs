@@ -4,6 +4,7 @@ use super::{
     Answer, Login, Message, PATIENCE, Qos,
     failure::{no_answer, refused_login, too_fast, too_large, unreachable},
 };
+use crate::mqtt::undelayed;
 use iotorch_core::{Error, ErrorKind, Result};
 use rumqttc::{
     AsyncClient, ClientError, ConnAck, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions,
@@ -64,6 +65,7 @@ impl MqttLink {
         options.set_credentials(user.as_str(), password.expose().to_owned());
         options.set_keep_alive(KEEP_ALIVE_SECONDS).set_connect_timeout(PATIENCE);
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
+        options.set_network_options(undelayed());
         if address.tls {
             options.set_transport(Transport::tls_with_config(login.tls()?.into()));
         }

@@ -6,6 +6,7 @@ mod v5;
 use crate::{Result, tls};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use rumqttc::NetworkOptions;
 use rustls::ClientConfig;
 use std::path::Path;
 
@@ -31,6 +32,14 @@ pub(crate) struct Broker<'a> {
 /// counts from then on.
 pub(crate) fn trusting(tls: bool, trust: Option<&Path>) -> Result<Option<ClientConfig>> {
     tls.then(|| tls::trusting(trust)).transpose()
+}
+
+/// Packets leave at once. One that waited until the one before it is acknowledged would wait for as long as the other side puts off
+/// acknowledgements, 40 ms on Linux.
+pub(crate) fn undelayed() -> NetworkOptions {
+    let mut options = NetworkOptions::new();
+    options.set_tcp_nodelay(true);
+    options
 }
 
 /// A version of MQTT.

@@ -1,7 +1,8 @@
 //! MQTT 3.1.1.
 
 use super::{
-    Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, LARGEST_PACKET, Link, Publisher, Unconnected, unreachable,
+    Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, LARGEST_PACKET, Link, Publisher, Unconnected, undelayed,
+    unreachable,
 };
 use async_trait::async_trait;
 use rumqttc_v4::{
@@ -31,6 +32,7 @@ pub(super) async fn connect(broker: Broker<'_>) -> Result<Link, Unconnected> {
         .capacity(1)
         .try_build()
         .map_err(|error| Unconnected::because(error.to_string()))?;
+    events.set_network_options(undelayed());
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => break,

@@ -1,6 +1,6 @@
 //! MQTT 5.
 
-use super::{Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, Link, Publisher, Unconnected, unreachable};
+use super::{Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, Link, Publisher, Unconnected, undelayed, unreachable};
 use async_trait::async_trait;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, PublishOptions, Transport,
@@ -13,6 +13,7 @@ pub(super) async fn connect(broker: Broker<'_>) -> Result<Link, Unconnected> {
         options.set_credentials(user, password.to_owned());
     }
     options.set_keep_alive(KEEP_ALIVE_SECONDS).set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    options.set_network_options(undelayed());
     if let Some(tls) = tls {
         options.set_transport(Transport::tls_with_config(tls.into()));
     }

@@ -1,6 +1,6 @@
 //! Things, which SuperMQ calls clients, and channels.
 
-use super::{Account, Answer, Api, Call, Failure, Made, Service, part};
+use super::{Account, Api, Call, Failure, Login, Made, Service, part};
 use iotorch_core::secret::SecretValue;
 use reqwest::Method;
 use serde::Deserialize;
@@ -135,7 +135,7 @@ impl Api {
     }
 
     /// SuperMQ lists only what is enabled, unless it is asked for all.
-    fn with_disabled(&self, call: Call) -> Call {
+    pub(super) fn with_disabled(&self, call: Call) -> Call {
         if self.dialect.is_mainflux() { call } else { call.with("status", "all") }
     }
 
@@ -156,7 +156,7 @@ impl Api {
         match answer.status {
             201 => answer.made().map(Made::New),
             400 | 409 | 422 => Ok(Made::Refused(answer.failure())),
-            403 => Err(self.forbidden(account, &answer).await),
+            403 => Err(self.forbidden(account, answer.failure()).await),
             _ => Err(answer.failure()),
         }
     }
@@ -238,7 +238,7 @@ impl Api {
             403 => {
                 let all = self.listed(account, self.with_disabled(Call::get(service, path)), word).await?;
                 let is_there = all.iter().any(|object| object.id == id);
-                if is_there { Err(self.forbidden(account, &answer).await) } else { Ok(()) }
+                if is_there { Err(self.forbidden(account, answer.failure()).await) } else { Ok(()) }
             }
             _ => answer.success().map(drop),
         }
@@ -281,7 +281,7 @@ impl Api {
         match answer.status {
             200 | 201 | 204 => Ok(Made::New(())),
             400 | 409 | 422 => Ok(Made::Refused(answer.failure())),
-            403 => Err(self.forbidden(account, &answer).await),
+            403 => Err(self.forbidden(account, answer.failure()).await),
             _ => Err(answer.failure()),
         }
     }
@@ -290,19 +290,20 @@ impl Api {
     pub(super) async fn change(&self, account: &Account, call: &Call) -> Result<(), Failure> {
         let answer = self.call(account, call).await?;
         match answer.status {
-            403 => Err(self.forbidden(account, &answer).await),
+            403 => Err(self.forbidden(account, answer.failure()).await),
             _ => answer.success().map(drop),
         }
     }
 
     /// What it means that SuperMQ forbids a user something in the user's own domain: it says so also while auth or SpiceDB
     /// is away, and then gives out no token either.
-    pub(super) async fn forbidden(&self, account: &Account, answer: &Answer) -> Failure {
+    pub(super) async fn forbidden(&self, account: &Account, said: Failure) -> Failure {
         if self.dialect.is_mainflux() {
-            return answer.failure();
+            return said;
         }
         match self.login(account).await {
-            Ok(_) => answer.failure(),
+            Ok(Login::Refused { is_certain: false }) => self.refused(account, false),
+            Ok(_) => said,
             Err(failure) => failure,
         }
     }

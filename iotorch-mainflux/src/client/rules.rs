@@ -89,7 +89,7 @@ impl Api {
         let answer = self.call(account, &Call::new(Service::Rules, Method::DELETE, path)).await?;
         match answer.status {
             404 => Ok(()),
-            403 => Err(self.forbidden(account, &answer).await),
+            403 => Err(self.forbidden(account, answer.failure()).await),
             _ => answer.success().map(drop),
         }
     }

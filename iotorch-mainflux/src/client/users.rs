@@ -51,8 +51,8 @@ impl Tokens {
 pub(crate) enum Login {
     /// The password is right.
     Accepted,
-    /// There is no such user, or the password is another.
-    Refused,
+    /// There is no such user, or it is disabled, or the password is another; for certain, or the database is away.
+    Refused { is_certain: bool },
 }
 
 /// What an attempt to make something comes to.
@@ -71,6 +71,31 @@ pub(crate) struct User {
     pub(crate) email: String,
     #[serde(default)]
     pub(crate) metadata: Option<Map<String, Value>>,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+/// A domain, as a server has it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Domain {
+    #[serde(default)]
+    pub(crate) metadata: Option<Map<String, Value>>,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+impl Domain {
+    /// Whether no messages are let through.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status != "enabled")
+    }
+}
+
+impl User {
+    /// Whether it is not let in, whatever its password. Mainflux 0.12 has no such thing.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status != "enabled")
+    }
 }
 
 impl Api {
@@ -88,7 +113,7 @@ impl Api {
     pub(crate) async fn login(&self, account: &Account) -> Result<Login, Failure> {
         match self.new_token(account).await {
             Ok(_) => Ok(Login::Accepted),
-            Err(Failure::Refused { .. }) => Ok(Login::Refused),
+            Err(Failure::Refused { is_certain, .. }) => Ok(Login::Refused { is_certain }),
             Err(failure) => Err(failure),
         }
     }
@@ -127,7 +152,7 @@ impl Api {
             _ => false,
         };
         if is_wrong {
-            return self.refused(account);
+            return self.refused(account, answer.status != 401);
         }
         match answer.status {
             // The request is well formed: Mainflux says "non-existent user" while auth is away.
@@ -136,9 +161,10 @@ impl Api {
         }
     }
 
-    /// Says that a password was refused. Mainflux 0.12 says the same while its database is away.
-    pub(crate) fn refused(&self, account: &Account) -> Failure {
-        let is_certain = self.dialect != Dialect::MainfluxRaw;
+    /// Says that a password was refused. Mainflux 0.12 says the same while its database is away, and SuperMQ says 401 then, as its older
+    /// releases say of a wrong password too.
+    pub(crate) fn refused(&self, account: &Account, is_certain: bool) -> Failure {
+        let is_certain = is_certain && self.dialect != Dialect::MainfluxRaw;
         Failure::Refused { user: account.login.clone(), is_certain }
     }
 
@@ -147,7 +173,7 @@ impl Api {
         match failure {
             Failure::Refused { user, is_certain: false } => match self.login(admin).await {
                 Ok(Login::Accepted) => Failure::Refused { user, is_certain: true },
-                Ok(Login::Refused) => Failure::AllRefused,
+                Ok(Login::Refused { .. }) => Failure::AllRefused,
                 Err(other) => other,
             },
             certain => certain,
@@ -247,7 +273,7 @@ impl Api {
 
     /// The user with this e-mail address, as an administrator sees it. The service looks for parts and ignores case.
     pub(crate) async fn find_user(&self, admin: &Account, email: &str) -> Result<Option<User>, Failure> {
-        let call = Call::get(Service::Users, "/users").with("email", email);
+        let call = self.with_disabled(Call::get(Service::Users, "/users").with("email", email));
         Ok(self.users(admin, &call).await?.into_iter().find(|user| user.email == email))
     }
 
@@ -261,27 +287,29 @@ impl Api {
 
     async fn users(&self, admin: &Account, call: &Call) -> Result<Vec<User>, Failure> {
         let unreadable = |error: serde_json::Error| Failure::Unreadable(Service::Users, error.to_string());
-        let listed = self.list(admin, call, "users").await?;
+        let listed = match self.list(admin, call, "users").await {
+            Err(failure) if failure.status() == Some(403) => {
+                return Err(self.forbidden(admin, failure).await);
+            }
+            listed => listed?,
+        };
         listed.into_iter().map(|user| serde_json::from_value(user).map_err(unreadable)).collect()
     }
 
-    /// What is noted of a domain; `None` if there is none.
-    pub(crate) async fn domain(
-        &self,
-        user: &Account,
-        id: &str,
-    ) -> Result<Option<Map<String, Value>>, Failure> {
-        #[derive(Deserialize)]
-        struct Domain {
-            #[serde(default)]
-            metadata: Option<Map<String, Value>>,
-        }
+    /// A domain; `None` if there is none.
+    pub(crate) async fn domain(&self, user: &Account, id: &str) -> Result<Option<Domain>, Failure> {
         let answer =
             self.call(user, &Call::get(Service::Domains, format!("/domains/{}", super::part(id)?))).await?;
         match answer.status {
             404 => Ok(None),
-            _ => Ok(Some(answer.success()?.read::<Domain>()?.metadata.unwrap_or_default())),
+            _ => answer.success()?.read().map(Some),
         }
+    }
+
+    /// Enables a domain again: nobody sends messages in one that is disabled.
+    pub(crate) async fn enable_domain(&self, user: &Account, id: &str) -> Result<(), Failure> {
+        let call = Call::new(Service::Domains, Method::POST, format!("/domains/{}/enable", super::part(id)?));
+        self.change(user, &call).await
     }
 
     /// Makes a domain of the user's with this id.

@@ -130,9 +130,10 @@ async fn administer(
     let what = format!("administer server \"{}\"", after.name);
     let Desk { domain, cx, .. } = desk;
     let admin = domain.admin(cx, &job.id, endpoints, &after.admin).await?;
-    if matches!(api.login(&admin).await.map_err(|failure| failed(&what, failure))?, Login::Accepted) {
+    let Login::Refused { is_certain } = api.login(&admin).await.map_err(|failure| failed(&what, failure))?
+    else {
         return Ok(());
-    }
+    };
     let before = job.change.before().map(|before| &before.admin).filter(|before| **before != after.admin);
     if let Some(before) = before
         && let Some(old) = known(domain, cx, job, endpoints, before).await?
@@ -145,7 +146,7 @@ async fn administer(
         "the secret \"{}\" must hold the password of the administrator, or for an external server USER:PASSWORD",
         after.admin
     );
-    Err(failed(&what, api.refused(&admin)).with_help(help))
+    Err(failed(&what, api.refused(&admin, is_certain)).with_help(help))
 }
 
 /// The administrator with a password of before, if that is still known.

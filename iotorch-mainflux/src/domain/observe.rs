@@ -21,9 +21,6 @@ use iotorch_core::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// How a person is told of a user that has neither the tenant's password nor that of one left behind.
-const STRANGER: &str = "somebody who has given it another password";
-
 pub(super) async fn observe(
     domain: &MainfluxDomain,
     cx: &Context,
@@ -102,12 +99,25 @@ impl Eye<'_> {
         if let State::Used(account, secret) = &state {
             let spec = TenantSpec { name: self.scope.root.slice().to_owned(), secret: secret.clone() };
             let outputs = TenantOutputs { id: email.clone(), secret: secret.clone() };
-            let health = Health::Ready;
+            let domain = match &account.domain {
+                Some(domain) => Some(
+                    self.api.domain(account, domain).await.map_err(|failure| failed(self.what, failure))?,
+                ),
+                None => None,
+            };
+            let health = match &domain {
+                Some(Some(domain)) if domain.is_disabled() => {
+                    Health::Failed { reason: "its domain is disabled".to_owned() }
+                }
+                _ => Health::Ready,
+            };
             self.see(&tenant, Observed::Present { spec: spec.into(), outputs: outputs.into(), health });
-            self.contents(account, &email).await?;
+            if !matches!(domain, Some(None)) {
+                self.contents(account, &email).await?;
+            }
         } else if is_known {
             let seen = match state {
-                State::Foreign => Observed::Foreign { owner: STRANGER.to_owned(), spec: None },
+                State::Foreign(owner) => Observed::Foreign { owner: owner.to_owned(), spec: None },
                 _ => Observed::Absent,
             };
             self.see(&tenant, seen);
@@ -136,13 +146,6 @@ impl Eye<'_> {
     async fn contents(&mut self, account: &Account, email: &str) -> Result<()> {
         let what = self.what;
         let fail = |failure: Failure| failed(what, failure);
-        let has_domain = match &account.domain {
-            Some(domain) => self.api.domain(account, domain).await.map_err(fail)?.is_some(),
-            None => true,
-        };
-        if !has_domain {
-            return Ok(());
-        }
         let mut inside = Inside {
             account,
             email,

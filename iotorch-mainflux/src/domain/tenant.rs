@@ -15,6 +15,12 @@ use iotorch_core::{
 };
 use serde_json::Map;
 
+/// How a person is told of a user that has neither the tenant's password nor that of one left behind.
+const STRANGER: &str = "somebody who has given it another password";
+
+/// How a person is told of a user that is not let in.
+const DISABLED: &str = "somebody who has disabled it";
+
 /// How the user of a tenant is.
 #[derive(Debug)]
 pub(super) enum State {
@@ -24,8 +30,8 @@ pub(super) enum State {
     Parked(Account),
     /// There is none.
     Absent,
-    /// Somebody else has changed its password, or made it.
-    Foreign,
+    /// It is somebody else's, who has done this.
+    Foreign(&'static str),
 }
 
 pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outputs> {
@@ -42,7 +48,7 @@ pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outp
     let what = format!("set up user \"{email}\" of tenant \"{}\"", after.name);
     let user = account(api.dialect, &email, desk.cx.secret(&after.secret).await?);
     let fail = |failure| failed(&what, failure);
-    if matches!(api.login(&user).await.map_err(fail)?, Login::Refused) {
+    if matches!(api.login(&user).await.map_err(fail)?, Login::Refused { .. }) {
         admit(desk, job, &api, &user, after, &what).await?;
     }
     note(&api, &user, &mark, after).await.map_err(|failure| match failure.status() {
@@ -80,9 +86,9 @@ async fn admit(
         State::Used(old, _) | State::Parked(old) => {
             api.change_password(&old, &user.password).await.map_err(fail)
         }
-        State::Foreign => {
+        State::Foreign(owner) => {
             let user = format!("user \"{}\"", user.login);
-            Err(conflict(what, &user, "somebody who has given it another password"))
+            Err(conflict(what, &user, owner))
         }
         State::Absent => Err(fail(refused)),
     }
@@ -133,9 +139,13 @@ pub(super) async fn look(
         }
     }
     let Some(user) = api.find_user(admin, email).await? else { return Ok(State::Absent) };
+    if user.is_disabled() {
+        return Ok(State::Foreign(DISABLED));
+    }
     let mut noted = user.metadata.as_ref().map(Note::read);
     if !api.dialect.is_mainflux() {
-        noted = api.domain(admin, &domain_of(email)).await?.as_ref().map(Note::read);
+        let domain = api.domain(admin, &domain_of(email)).await?;
+        noted = domain.map(|domain| Note::read(&domain.metadata.unwrap_or_default()));
     }
     if let Some(Spec::Tenant(noted)) = noted.and_then(|note| note.spec)
         && !candidates.contains(&noted.secret)
@@ -146,7 +156,7 @@ pub(super) async fn look(
     let left = account(api.dialect, email, parked(&admin.password, email));
     Ok(match api.login(&left).await? {
         Login::Accepted => State::Parked(left),
-        Login::Refused => State::Foreign,
+        Login::Refused { .. } => State::Foreign(STRANGER),
     })
 }
 
@@ -186,12 +196,15 @@ async fn note(api: &Api, user: &Account, mark: &Mark, spec: &TenantSpec) -> Resu
             return Err(refused);
         }
     }
-    match found {
-        Some(noted) if Note::read(&noted) != note => {
-            api.note_domain(user, domain, &names, note.write(&noted)).await
-        }
-        _ => Ok(()),
+    let Some(found) = found else { return Ok(()) };
+    if found.is_disabled() {
+        api.enable_domain(user, domain).await?;
     }
+    let noted = found.metadata.unwrap_or_default();
+    if Note::read(&noted) == note {
+        return Ok(());
+    }
+    api.note_domain(user, domain, &names, note.write(&noted)).await
 }
 
 async fn delete(
@@ -213,9 +226,9 @@ async fn delete(
         look(desk.cx, api, email, &candidates, &admin).await.map_err(|error| error.into_error(&what))?;
     match state {
         State::Absent => return Ok(Outputs::Removed { residue: Vec::new() }),
-        State::Foreign => {
+        State::Foreign(owner) => {
             let user = format!("user \"{email}\"");
-            return Err(conflict(&what, &user, "somebody who has given it another password"));
+            return Err(conflict(&what, &user, owner));
         }
         State::Used(user, _) => {
             empty(api, &user, mark).await.map_err(fail)?;

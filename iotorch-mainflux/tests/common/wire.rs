@@ -132,6 +132,22 @@ impl Person {
         assert_eq!(status, 204, "{answer}");
     }
 
+    /// Disables the domain of the tenant.
+    pub async fn disable_domain(&self) {
+        let path = format!("/domains{}/disable", self.domain);
+        let (status, answer) = self.send("domains", Method::POST, &path, Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Lets a user in or not, as an administrator can.
+    pub async fn enable_user(&self, email: &str, word: &str) {
+        let (_, listed) =
+            self.send("users", Method::GET, &format!("/users?email={email}&status=all"), Value::Null).await;
+        let path = format!("/users/{}/{word}", listed["users"][0]["id"].as_str().unwrap());
+        let (status, answer) = self.send("users", Method::POST, &path, Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// Disables something of SuperMQ or Magistrala.
     pub async fn disable(&self, word: &str, id: &str) {
         let (service, path) = self.place(word);

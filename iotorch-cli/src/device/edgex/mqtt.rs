@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use iotorch_core::{Error, ErrorKind, Result};
 use iotorch_lite::device::{Answer, Qos};
+use rumqttc::NetworkOptions;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Packets leave at once, and do not wait until the ones before them are acknowledged.
+fn undelayed() -> NetworkOptions {
+    let mut options = NetworkOptions::new();
+    options.set_tcp_nodelay(true);
+    options
 }
 
 /// Why there is no connection.

@@ -118,6 +118,7 @@ async fn log_in(core: &Core, bus: &Bus) -> Result<(AsyncClient, EventLoop), Stri
     options.set_clean_session(false).set_ack_mode(AckMode::Manual);
     let built = AsyncClient::builder(options).capacity(ACKNOWLEDGEMENTS).try_build();
     let (client, mut events) = built.map_err(|error| error.to_string())?;
+    events.set_network_options(mqtt::undelayed());
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok((client, events)),

@@ -10,7 +10,8 @@ use rumqttc_v4::{
 
 use super::{
     super::{Login, trust::trusting, unreachable},
-    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, unmade,
+    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, undelayed,
+    unmade,
 };
 
 pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connection), Unconnected> {
@@ -28,6 +29,7 @@ pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connec
         .capacity(QUEUE)
         .try_build()
         .map_err(|error| Unconnected::Because(unmade(error)))?;
+    events.set_network_options(undelayed());
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => break,

@@ -10,7 +10,8 @@ use rumqttc::{
 
 use super::{
     super::{Login, trust::trusting, unreachable},
-    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, unmade,
+    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, undelayed,
+    unmade,
 };
 
 pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connection), Unconnected> {
@@ -20,6 +21,7 @@ pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connec
         options.set_credentials(user.as_str(), password.expose().to_owned());
     }
     options.set_keep_alive(KEEP_ALIVE_SECONDS).set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    options.set_network_options(undelayed());
     if address.tls {
         let config = trusting(trust.as_deref()).map_err(Unconnected::Because)?;
         options.set_transport(Transport::tls_with_config(config.into()));

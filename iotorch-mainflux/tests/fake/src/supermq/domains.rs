@@ -37,7 +37,9 @@ pub(super) fn answer(world: &mut World, ask: &Ask) -> Answer {
         (&Method::GET, ["domains"]) => list(world, ask),
         (&Method::GET, ["domains", id]) => view(world, ask, id),
         (&Method::PATCH, ["domains", id]) => update(world, ask, id),
-        (_, ["domains"] | ["domains", _]) => Ok(Answer::bare(405)),
+        (&Method::POST, ["domains", id, "enable"]) => enable(world, ask, id, true),
+        (&Method::POST, ["domains", id, "disable"]) => enable(world, ask, id, false),
+        (_, ["domains"] | ["domains", _] | ["domains", _, "enable" | "disable"]) => Ok(Answer::bare(405)),
         _ => Ok(Answer::no_page()),
     };
     answered.unwrap_or_else(|refusal| refusal)
@@ -99,6 +101,16 @@ fn update(world: &mut World, ask: &Ask, id: &str) -> Result<Answer, Answer> {
     if let Some(metadata) = metadata {
         domain.metadata = Some(Value::Object(metadata));
     }
+    changed.apply(&mut domain.made);
+    Ok(Answer::json(200, &told(domain)))
+}
+
+fn enable(world: &mut World, ask: &Ask, id: &str, is_enabled: bool) -> Result<Answer, Answer> {
+    let caller = caller(world, ask)?;
+    caller.may(world, id)?;
+    let changed = world.changed(&caller.user);
+    let domain = world.state.domains.get_mut(id).ok_or_else(|| refused(404, ABSENT))?;
+    domain.is_enabled = is_enabled;
     changed.apply(&mut domain.made);
     Ok(Answer::json(200, &told(domain)))
 }

@@ -137,7 +137,8 @@ impl Page {
         if self.offset > 0 {
             body["offset"] = json!(self.offset);
         }
-        if !page.is_empty() {
+        // Only users are an empty list when there are none.
+        if !page.is_empty() || what == "users" {
             body[what] = page.into();
         }
         Answer::json(200, &body)

@@ -132,7 +132,9 @@ pub(super) fn find_channel(world: &World, domain: &str, name: &str) -> Option<St
 pub(super) fn may(world: &World, channel: &str, client: &str, purpose: Purpose) -> bool {
     let state = &world.state;
     let is_enabled = state.things.get(client).is_some_and(|client| client.is_enabled)
-        && state.channels.get(channel).is_some_and(|channel| channel.is_enabled);
+        && state.channels.get(channel).is_some_and(|channel| {
+            channel.is_enabled && state.domains.get(&channel.domain).is_some_and(|domain| domain.is_enabled)
+        });
     let connection = state.connection(channel, client);
     is_enabled
         && connection.is_some_and(|it| match purpose {

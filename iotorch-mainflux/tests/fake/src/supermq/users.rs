@@ -7,12 +7,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    ABSENT, NEVER, UNAUTHENTICATED, access::caller, conflict, listing::Page, read, refused, status,
-    tell_made, tell_texts,
+    ABSENT, NEVER, UNAUTHENTICATED, UNAUTHORIZED,
+    access::caller,
+    conflict,
+    listing::{Page, value},
+    read, refused, status, tell_made, tell_texts,
 };
 use crate::{
     Dependency, Release, Service,
     ask::{Answer, Ask},
+    matching::has,
     state::User,
     world::{World, uuid},
 };
@@ -65,9 +69,14 @@ pub(super) fn answer(world: &mut World, ask: &Ask) -> Answer {
         (&Method::PATCH, ["users", "secret"]) => change_secret(world, ask),
         (&Method::POST, ["users", "tokens", "issue"]) => log_in(world, ask),
         (&Method::POST, ["users", "tokens", "refresh"]) => refresh(world, ask),
+        (&Method::POST, ["users", id, "enable"]) => enable(world, ask, id, true),
+        (&Method::POST, ["users", id, "disable"]) => enable(world, ask, id, false),
         (
             _,
-            ["users"] | ["users", "search" | "profile" | "secret"] | ["users", "tokens", "issue" | "refresh"],
+            ["users"]
+            | ["users", "search" | "profile" | "secret"]
+            | ["users", "tokens", "issue" | "refresh"]
+            | ["users", _, "enable" | "disable"],
         ) => Ok(Answer::bare(405)),
         _ => Ok(Answer::no_page()),
     };
@@ -123,8 +132,12 @@ fn log_in(world: &mut World, ask: &Ask) -> Result<Answer, Answer> {
     if password.is_empty() {
         return Err(refused(400, "missing password"));
     }
+    if !world.has(Dependency::Database) {
+        return Err(refused(401, "failed to perform authentication over the entity"));
+    }
     let user = world.state.users.values().find(|user| user.name == username || user.email == username);
-    let user = user.ok_or_else(|| refused(404, ABSENT))?;
+    // It is said of one that is disabled too.
+    let user = user.filter(|user| user.is_enabled).ok_or_else(|| refused(404, ABSENT))?;
     if user.password != password {
         return Err(refused(422, "compare hash and password failed"));
     }
@@ -168,6 +181,15 @@ fn change_secret(world: &mut World, ask: &Ask) -> Result<Answer, Answer> {
     Ok(Answer::json(200, &told(user)))
 }
 
+fn enable(world: &mut World, ask: &Ask, id: &str, is_enabled: bool) -> Result<Answer, Answer> {
+    if !caller(world, ask)?.is_admin {
+        return Err(refused(403, UNAUTHORIZED));
+    }
+    let user = world.state.users.get_mut(id).ok_or_else(|| refused(404, ABSENT))?;
+    user.is_enabled = is_enabled;
+    Ok(Answer::json(200, &told(user)))
+}
+
 fn profile(world: &World, ask: &Ask) -> Result<Answer, Answer> {
     let id = caller(world, ask)?.user;
     let user = world.state.users.get(&id).ok_or_else(|| refused(404, ABSENT))?;
@@ -178,7 +200,9 @@ fn list(world: &World, ask: &Ask) -> Result<Answer, Answer> {
     if !caller(world, ask)?.is_admin {
         return Err(refused(404, ABSENT));
     }
-    Ok(Page::read(ask, "username")?.of("users", world.state.users.values(), told))
+    let part = value(ask, "email")?.unwrap_or_default();
+    let users = world.state.users.values().filter(|user| part.is_empty() || has(&user.email, part));
+    Ok(Page::read(ask, "username")?.of("users", users, told))
 }
 
 /// Whoever asks finds users, but not their e-mail addresses.
