@@ -18,7 +18,7 @@ use iotorch_core::{Error, ErrorKind, Result as CoreResult, Route};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, StatusCode};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use self::login::Login;
@@ -27,8 +27,10 @@ use crate::error::{Failure, Why};
 /// How long a request may take, answer included: twice what services allow themselves (`Service.RequestTimeout`).
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a service answers when it breaks off.
-const GAVE_UP: &str = "request timeout";
+/// What a service answers when it breaks off: since 4.0.2 (go-mod-bootstrap 4.0.5), and before that what Go's `http.TimeoutHandler` says by
+/// itself.
+const GAVE_UP: [&str; 2] =
+    ["request timeout", "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"];
 
 /// What a name in a path keeps; everything else is encoded.
 const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -151,7 +153,8 @@ impl Service {
         let body = response.text().await.map_err(failed)?;
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.fails(Why::Denied(status.as_u16()))),
-            StatusCode::SERVICE_UNAVAILABLE if body.trim() == GAVE_UP => Err(self.fails(Why::GaveUp)),
+            StatusCode::SERVICE_UNAVAILABLE if GAVE_UP.contains(&body.trim()) => Err(self.fails(Why::GaveUp)),
+            _ if has_two_answers(&body) => Err(self.fails(Why::Mixed)),
             status => Ok(Reply { status: status.as_u16(), body }),
         }
     }
@@ -219,4 +222,11 @@ impl Service {
     pub(crate) async fn ping(&self, api: &str) -> Result<()> {
         self.good(Method::GET, &format!("{api}/ping"), Body::None).await.map(drop)
     }
+}
+
+/// Whether an answer has the late one of another request in front of it. Either is an object or an array in JSON.
+fn has_two_answers(body: &str) -> bool {
+    let body = body.trim();
+    let documents = || serde_json::Deserializer::from_str(body).into_iter::<IgnoredAny>();
+    body.starts_with(['{', '[']) && documents().take_while(Result::is_ok).take(2).count() == 2
 }

@@ -24,6 +24,9 @@ pub(crate) enum Why {
     NoAnswer,
     /// The service broke off (503 after its `RequestTimeout`), and goes on with what it had begun.
     GaveUp,
+    /// The late answer of another request, which the service had given up on, came in front of this one's, also on another connection: it
+    /// goes on with what belongs to a request by then. So what came of this one is not known.
+    Mixed,
     /// The login was refused.
     Denied(u16),
     /// What the service said of it.
@@ -68,7 +71,7 @@ impl Failure {
     pub(crate) fn kind(&self) -> ErrorKind {
         match &self.why {
             Why::Unreachable(_) => ErrorKind::Unavailable,
-            Why::NoAnswer | Why::GaveUp => ErrorKind::Timeout,
+            Why::NoAnswer | Why::GaveUp | Why::Mixed => ErrorKind::Timeout,
             Why::Denied(_) => ErrorKind::Denied,
             Why::Said { status: 404, .. } => ErrorKind::NotFound,
             Why::Said { status: 409 | 423, .. } => ErrorKind::Conflict,
@@ -105,6 +108,7 @@ impl fmt::Display for Failure {
             Why::GaveUp => {
                 write!(out, "{service} gave up before it was done, and goes on with what it has begun")
             }
+            Why::Mixed => write!(out, "{service} answers with what it had given up on before"),
             Why::Denied(status) => write!(out, "{service} refuses the login ({status})"),
             Why::Said { status, message } => write!(out, "{service} says {status}: {message}"),
             Why::Strange { status, body } => {

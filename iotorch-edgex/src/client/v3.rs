@@ -78,12 +78,17 @@ pub(super) async fn services(service: &Service) -> Result<Vec<String>> {
 
 pub(super) async fn device(service: &Service, name: &str) -> Result<Option<DeviceObject>> {
     let found: Option<Value> = service.find(&format!("/api/v3/device/name/{}", part(name))).await?;
-    found.map(|mut found| read(service, found["device"].take())).transpose()
+    found.map(|mut found| read(service, member(&mut found, "device"))).transpose()
 }
 
 pub(super) async fn profile(service: &Service, name: &str) -> Result<Option<ProfileObject>> {
     let found: Option<Value> = service.find(&format!("/api/v3/deviceprofile/name/{}", part(name))).await?;
-    found.map(|mut found| read(service, found["profile"].take())).transpose()
+    found.map(|mut found| read(service, member(&mut found, "profile"))).transpose()
+}
+
+/// A member of an answer; nothing where the answer is no object.
+fn member(found: &mut Value, name: &str) -> Value {
+    found.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
 fn read<T: DeserializeOwned>(service: &Service, value: Value) -> Result<T> {
@@ -95,7 +100,7 @@ fn read<T: DeserializeOwned>(service: &Service, value: Value) -> Result<T> {
 pub(super) async fn users_of(service: &Service, profile: &str) -> Result<Vec<String>> {
     let path = format!("/api/v3/device/profile/name/{}?limit=4", part(profile));
     let mut found: Value = service.get(&path).await?;
-    let devices: Vec<DeviceObject> = read(service, found["devices"].take())?;
+    let devices: Vec<DeviceObject> = read(service, member(&mut found, "devices"))?;
     Ok(devices.into_iter().map(|device| device.name).collect())
 }
 

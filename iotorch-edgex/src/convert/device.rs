@@ -33,9 +33,15 @@ pub(crate) fn fault_of_name(name: &str) -> Option<String> {
     if name.len() > LONGEST_NAME {
         return Some(format!("a name has at most {LONGEST_NAME} bytes"));
     }
-    // In paths `%` and `/`, in topics `/`, `+` and `#`, and in the database NUL.
-    let wrong = name.chars().find(|c| "%/+#".contains(*c) || c.is_control())?;
+    // In paths `%` and `/`, in topics `/`, `+` and `#`, and in the database NUL. A broker ends the session of core-metadata again and again for
+    // control characters and noncharacters in a topic.
+    let wrong = name.chars().find(|c| "%/+#".contains(*c) || c.is_control() || is_noncharacter(*c))?;
     Some(format!("EdgeX cannot have {wrong:?} in a name"))
+}
+
+/// Whether Unicode has this code point for no character, ever.
+const fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{FDD0}'..='\u{FDEF}') || (c as u32) & 0xFFFE == 0xFFFE
 }
 
 /// The usual device service of a protocol; `None` for one that EdgeX does not serve here.
@@ -260,7 +266,20 @@ mod tests {
 
     #[test]
     fn names_that_edgex_cannot_have_are_refused_with_the_reason() {
-        let names = ["a%b", "a/b", "a+b", "a#b", "a\0b", "a\nb", "", " ", "..", &"n".repeat(300)];
+        let names = [
+            "a%b",
+            "a/b",
+            "a+b",
+            "a#b",
+            "a\0b",
+            "a\nb",
+            "a\u{85}b",
+            "a\u{1FFFE}b",
+            "",
+            " ",
+            "..",
+            &"n".repeat(300),
+        ];
         let faults: Vec<_> = names.iter().map(|name| fault_of_name(name)).collect();
         insta::assert_yaml_snapshot!(faults);
         for good in ["d1", "greenhouse.d1", "mf odd", "mf-é", "设备1", "a:b", "a@b"] {

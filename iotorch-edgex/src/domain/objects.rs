@@ -294,7 +294,7 @@ enum Sending {
 }
 
 fn is_late(failure: &Failure) -> bool {
-    matches!(failure.why(), Why::GaveUp | Why::NoAnswer)
+    matches!(failure.why(), Why::GaveUp | Why::NoAnswer | Why::Mixed)
 }
 
 fn failure_of(silent: &Failure, late: &Failure) -> Error {

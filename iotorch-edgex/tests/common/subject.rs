@@ -7,15 +7,18 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use iotorch_core::{
-    Driver, Result, Target,
+    Context, Driver, ErrorKind, Places, Result, Target,
     model::{DeviceProtocol, External, Labels, PartName, Settings, Sink, SinkKind, SliceName},
     resource::{
-        ApplicationOutputs, ApplicationSpec, AttachmentOutputs, CredentialOutputs, CredentialSpec,
-        DeviceSpec, Endpoint, ExportSpec, ExportTarget, NetAddress, Outputs, ProfileSpec, ResourceId, Role,
+        Application, ApplicationInputs, ApplicationOutputs, ApplicationSpec, AttachmentOutputs, Change,
+        CredentialOutputs, CredentialSpec, Device, DeviceInputs, DeviceSpec, Endpoint, Export, ExportInputs,
+        ExportSpec, ExportTarget, InApplication, Job, Kind, NetAddress, Outputs, Ownership, Profile,
+        ProfileOutputs, ProfileSpec, ResourceId, Role, Spec, Work,
     },
     secret::{MemorySecretStore, SecretStore, SecretValue},
     testing::domain::{Sample, Subject},
@@ -25,6 +28,7 @@ use iotorch_edgex_fake::{Config, Fake, Release};
 use iotorch_lite::{Gateway, GatewayConfig, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::{
     broker::Mosquitto,
@@ -54,6 +58,8 @@ pub struct OnGateway {
     exporter: Exporter,
     secrets: Arc<MemorySecretStore>,
     proxies: BTreeMap<String, Proxy>,
+    /// Where the services are that stay when the trial is over.
+    stays: Option<BTreeMap<String, String>>,
     /// How many exports there can be.
     exports: usize,
     /// Whether it serves devices over HTTP.
@@ -90,6 +96,10 @@ impl OnGateway {
             .build();
         let bridge = Gateway::start(config).await.unwrap();
         let broker = Mosquitto::start(token.expose()).await;
+        let stays = match &services {
+            Services::Real(there) => Some(there.clone()),
+            Services::Played(_) => None,
+        };
         let (mut there, fake, exports) = match services {
             Services::Played(release) => {
                 let fake = Fake::start(Config::of(release)).await.unwrap();
@@ -116,6 +126,7 @@ impl OnGateway {
             exporter,
             secrets,
             proxies,
+            stays,
             exports,
             serves_http,
             _fake: fake,
@@ -219,6 +230,82 @@ impl OnGateway {
     }
 }
 
+/// The installations that trials work as.
+const INSTALLATIONS: [&str; 2] = ["00000000000000a1", "00000000000000b2"];
+
+/// The time that the application service needs between two changes, of which the trial may have made the last one just now.
+const GAP: Duration = Duration::from_millis(300);
+
+impl OnGateway {
+    /// Removes what the trial left on services that stay: devices, profiles, and the one export, which the next trial needs.
+    /// Users went with the broker, and a way that a trial cut off is not taken.
+    async fn clear(&self, there: &BTreeMap<String, String>) {
+        tokio::time::sleep(GAP).await;
+        let at = |(name, address): (&String, &String)| {
+            let (host, port) = address.rsplit_once(':').unwrap();
+            let address = NetAddress { host: host.to_owned(), port: port.parse().unwrap(), tls: false };
+            (name.clone(), address)
+        };
+        let Spec::Application(spec) = self.application().spec().clone() else { return };
+        let external =
+            External { endpoints: there.iter().map(at).collect(), credentials: spec.admin.clone() };
+        let none =
+            settings(&json!({ "export": if self.exporter == Exporter::Edgex { "edgex" } else { "none" } }));
+        let spec = ApplicationSpec { external: Some(external), settings: none, ..spec };
+        let domain = EdgexDriver.connect(&self.target()).unwrap();
+        let made = Job::<Application> {
+            id: self.gateway(),
+            change: Change::Create { after: spec },
+            inputs: ApplicationInputs { workload: None },
+            ownership: Ownership::Ours,
+        };
+        let application = match domain.apply(&self.cx(INSTALLATIONS[0]), vec![made.into()]).await.remove(0) {
+            Ok(Outputs::Application(application)) => application,
+            other => panic!("what the trial left cannot be removed: {other:?}"),
+        };
+        for sample in self.samples().iter().rev() {
+            let (id, application) = (sample.id(), application.clone());
+            let work: Work = match sample.spec() {
+                Spec::Export(before) if self.exporter == Exporter::Edgex => {
+                    deletion::<Export>(id, before, ExportInputs { application, server: None })
+                }
+                Spec::Device(before) => {
+                    let profile = ProfileOutputs { name: before.profile.clone() };
+                    deletion::<Device>(id, before, DeviceInputs { application, profile })
+                }
+                Spec::Profile(before) => deletion::<Profile>(id, before, InApplication { application }),
+                _ => continue,
+            };
+            for installation in INSTALLATIONS {
+                let gone = domain.apply(&self.cx(installation), vec![work.clone()]).await.remove(0);
+                // What is of one installation is refused to the other.
+                assert!(
+                    gone.as_ref().map_or_else(|error| error.kind() == ErrorKind::Conflict, |_| true),
+                    "{gone:?}"
+                );
+            }
+        }
+    }
+
+    fn cx(&self, installation: &str) -> Context {
+        Context {
+            installation: installation.into(),
+            deadline: Instant::now() + Duration::from_secs(60),
+            cancelled: Default::default(),
+            secrets: Arc::clone(&self.secrets) as Arc<dyn SecretStore>,
+            places: Places::default(),
+        }
+    }
+}
+
+fn deletion<K: Kind>(id: &ResourceId, before: &K::Spec, inputs: K::Inputs) -> Work
+where
+    Job<K>: Into<Work>,
+{
+    let change = Change::Delete { before: before.clone() };
+    Job::<K> { id: id.clone(), change, inputs, ownership: Ownership::Ours }.into()
+}
+
 fn part(text: &str) -> PartName {
     text.parse().unwrap()
 }
@@ -298,6 +385,9 @@ impl Subject for OnGateway {
     }
 
     async fn end(&self) {
+        if let Some(there) = &self.stays {
+            self.clear(there).await;
+        }
         if let Some(bridge) = self.bridge.lock().await.take() {
             bridge.stop().await;
         }

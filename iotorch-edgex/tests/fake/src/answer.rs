@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::Service;
+use crate::{Release, Service};
 
 /// A request that a service was asked.
 #[derive(Clone, Debug)]
@@ -104,9 +104,15 @@ impl Answer {
         Self { status, content_type: None, body: Vec::new() }
     }
 
-    /// What is answered after five seconds while the work goes on.
-    pub(crate) fn timeout() -> Self {
-        Self::text(503, "text/plain; charset=utf-8", "request timeout")
+    /// What is answered after five seconds while the work goes on. Up to 4.0.1 it is what Go's `http.TimeoutHandler` says itself.
+    pub(crate) fn timeout(release: Release) -> Self {
+        match release {
+            Release::V4 => Self::text(503, "text/plain; charset=utf-8", "request timeout"),
+            Release::V3_1 | Release::V1 => {
+                let page = "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>";
+                Self::text(503, "text/html; charset=utf-8", page)
+            }
+        }
     }
 
     /// The answers to items of an array.

@@ -1,9 +1,6 @@
 //! The listeners of the services.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
@@ -99,14 +96,10 @@ async fn converse(
     service: Service,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
-    let late = Arc::new(Mutex::new(None));
-    let respond = service_fn(move |request| respond(Arc::clone(&world), service, Arc::clone(&late), request));
+    let respond = service_fn(move |request| respond(Arc::clone(&world), service, request));
     // A client that goes away is no concern of the service.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
 }
-
-/// The answer that comes too late on a connection.
-type Late = Arc<Mutex<Option<Answer>>>;
 
 /// Ends the connection without an answer.
 #[derive(Debug)]
@@ -123,7 +116,6 @@ impl std::error::Error for Gone {}
 async fn respond(
     world: Arc<World>,
     service: Service,
-    late: Late,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Gone> {
     let (head, body) = request.into_parts();
@@ -134,7 +126,7 @@ async fn respond(
     let asked = Asked { service, method: head.method, path, headers: head.headers, body };
     let correlation = asked.headers.get("x-correlation-id").cloned();
     let answer = ask(&world, asked).await?;
-    let answer = after(&world, &late, answer);
+    let answer = if service == Service::Metadata { after(&world, answer) } else { answer };
     let mut response = Response::builder().status(answer.status);
     if let Some(content_type) = answer.content_type {
         response = response.header(CONTENT_TYPE, content_type);
@@ -222,15 +214,16 @@ fn work_goes_on(world: &Arc<World>) {
     }
 }
 
-/// Puts an answer that came too late before the next one on its connection.
-fn after(world: &World, late: &Late, answer: Answer) -> Answer {
-    let mut late = late.lock().unwrap_or_else(PoisonError::into_inner);
+/// Puts an answer that came too late before the next one, on whichever connection: what goes on takes the place of a later request.
+fn after(world: &World, answer: Answer) -> Answer {
     let mut state = world.state();
-    if answer.status == 503 && answer.body == Answer::timeout().body {
-        *late = state.late_answer.take().filter(|_| state.mixes);
+    if answer.status == 503 {
+        if !state.mixes {
+            state.late_answer = None;
+        }
         return answer;
     }
-    match late.take() {
+    match state.late_answer.take() {
         None => answer,
         Some(late) => {
             let mut body = late.body;

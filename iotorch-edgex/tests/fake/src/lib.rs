@@ -294,7 +294,7 @@ impl Fake {
         self.world.state().exceed = Some(done);
     }
 
-    /// Whether an answer that comes too late is put before the next one on its connection.
+    /// Whether an answer that comes too late is put before the next one, on whichever connection.
     pub fn mix_late_answers(&self, mixes: bool) {
         self.world.state().mixes = mixes;
     }

@@ -97,7 +97,7 @@ async fn change(world: &Arc<World>, asked: &Asked, whole: bool) -> Answered {
             state.late.extend(waiting);
             state.requests_until_late = world.config.late_after;
             state.late_answer = told;
-            Answer::timeout()
+            Answer::timeout(world.config.release)
         } else {
             Answer::items(items)
         }
