@@ -122,7 +122,11 @@ impl Board {
                 let what = if *undo { "cannot be undone" } else { "failed" };
                 told('✘', Some(resource), format!("{what}: {cause}"), None)
             }
-            Progress::Unwinding => told('↶', None, "rolling back".into(), None),
+            Progress::Unwinding => {
+                // What still waited was stopped.
+                run.steps.values_mut().for_each(|state| *state = State::Over);
+                told('↶', None, "rolling back".into(), None)
+            }
             _ => None,
         }
     }

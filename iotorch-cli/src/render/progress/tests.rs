@@ -134,6 +134,19 @@ fn on_a_terminal_finished_steps_stay_and_waiting_is_told_in_words() {
 }
 
 #[test]
+fn what_still_waits_when_another_step_fails_is_not_shown_any_more() {
+    let mut board = Board::default();
+    let space = "greenhouse/edge-1/space";
+    board.take(&event("greenhouse", 0, Progress::RunStarted { plan: plan("greenhouse") }));
+    board.take(&event("greenhouse", 0, started(space, false)));
+    let shown =
+        |board: &Board| board.foot(at(2), 0, Ink::Plain).iter().any(|line| line.starts_with(SPINNER[0]));
+    assert!(shown(&board));
+    board.take(&event("greenhouse", 1, Progress::Unwinding));
+    assert!(!shown(&board));
+}
+
+#[test]
 fn a_step_that_is_held_back_says_why_and_for_how_long() {
     let mut board = Board::default();
     let step = "greenhouse/edge-1/space";
