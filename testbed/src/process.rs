@@ -130,7 +130,9 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let (_, fields) = text.rsplit_once(')')?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
-        let has_ended = matches!(*fields.first()?, "Z" | "X");
+        // A first thread that has ended has closed nothing as long as others are on their way out, which may wait for a disk.
+        let threads: u32 = fields.get(20 - 3)?.parse().ok()?;
+        let has_ended = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
         Some(Self { has_ended, started: fields.get(22 - 3)?.parse().ok()? })
     }
 }
@@ -194,6 +196,14 @@ mod tests {
         for name in ["plain", "two words", "a) Z 1", "("] {
             let stat = Stat::parse(&format!("17 ({name}){rest}"));
             assert_eq!(stat, Some(Stat { has_ended: false, started: 4711 }), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_process_has_ended_when_its_last_thread_has() {
+        for (threads, has_ended) in [(3, false), (1, true)] {
+            let text = format!("17 (etcd) Z 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 {threads} 0 4711 100 200");
+            assert_eq!(Stat::parse(&text), Some(Stat { has_ended, started: 4711 }), "{threads}");
         }
     }
 
