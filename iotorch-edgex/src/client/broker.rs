@@ -2,22 +2,15 @@
 //!
 //! Commands are published to a control topic as JSON, several in one message, and each is answered.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use iotorch_core::secret::SecretValue;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet,
-    PublishOptions, QoS, Transport,
+    PublishOptions, QoS, SubscribeReasonCode, Transport,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 
 use super::Result;
 use crate::error::{Failure, Why};
@@ -33,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many users are listed at a time.
 const PAGE: usize = 200;
+
+/// The reason codes of a refused connection and a refused subscription (MQTT 5 sections 3.2.2.2 and 3.9.3).
+const BAD_LOGIN: u16 = 134;
+const NOT_AUTHORIZED: u16 = 135;
 
 /// What the plug-in is called in errors.
 const BROKER: &str = "the MQTT broker";
@@ -77,9 +74,8 @@ impl Broker {
             let list =
                 json!({ "command": "listClients", "verbose": true, "count": PAGE, "offset": users.len() });
             let mut answer = session.ask(vec![list]).await?.remove(0)?;
-            let total = answer["totalCount"].as_u64().unwrap_or_default();
-            let page: Vec<User> = serde_json::from_value(answer["clients"].take())
-                .map_err(|_| Failure::strange(&BROKER.into(), 200, &answer.to_string()))?;
+            let total = answer.get("totalCount").and_then(Value::as_u64).unwrap_or_default();
+            let page: Vec<User> = taken(&mut answer, "clients")?;
             let is_last = page.is_empty();
             users.extend(page);
             if is_last || users.len() as u64 >= total {
@@ -98,10 +94,8 @@ impl Broker {
         let commands = names.iter().map(|name| json!({ "command": "getClient", "username": name })).collect();
         let answers = session.ask(commands).await?;
         session.close().await;
-        let user = |answer: Result<Value>| match answer {
-            Ok(mut answer) => serde_json::from_value(answer["client"].take())
-                .map(Some)
-                .map_err(|_| Failure::strange(&BROKER.into(), 200, &answer.to_string())),
+        let user = |answer: Result<Told>| match answer {
+            Ok(mut answer) => taken(&mut answer, "client").map(Some),
             Err(failure) if failure.status() == Some(404) => Ok(None),
             Err(failure) => Err(failure),
         };
@@ -196,8 +190,15 @@ impl Session {
         let (client, events) = AsyncClient::builder(options).capacity(4).try_build().map_err(unreachable)?;
         let mut session = Self { client, events, id };
         session.client.subscribe(ANSWERS, QoS::AtLeastOnce).await.map_err(unreachable)?;
-        while !matches!(session.next().await?, Packet::SubAck(_)) {}
-        Ok(session)
+        loop {
+            let Packet::SubAck(answer) = session.next().await? else { continue };
+            let is_granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+            return match answer.return_codes.iter().all(is_granted) {
+                true => Ok(session),
+                // Whoever may not manage users may not hear what is answered about them.
+                false => Err(failed(Why::Denied(NOT_AUTHORIZED))),
+            };
+        }
     }
 
     /// The next packet that comes in.
@@ -209,9 +210,8 @@ impl Session {
                 Err(ConnectionError::ConnectionRefused(
                     code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
                 )) => {
-                    // The reason codes of MQTT 5 section 3.2.2.2.
                     let is_login = matches!(code, ConnectReturnCode::BadUserNamePassword);
-                    return Err(failed(Why::Denied(if is_login { 134 } else { 135 })));
+                    return Err(failed(Why::Denied(if is_login { BAD_LOGIN } else { NOT_AUTHORIZED })));
                 }
                 Err(ConnectionError::Timeout(_)) => return Err(failed(Why::NoAnswer)),
                 Err(error) => return Err(unreachable(error)),
@@ -220,12 +220,12 @@ impl Session {
     }
 
     /// Has commands done, and gives the answer to each.
-    async fn ask(&mut self, commands: Vec<Value>) -> Result<Vec<Result<Value>>> {
+    async fn ask(&mut self, commands: Vec<Value>) -> Result<Vec<Result<Told>>> {
         let asked = tokio::time::timeout(PATIENCE, self.exchange(commands)).await;
         asked.unwrap_or_else(|_| Err(failed(Why::NoAnswer)))
     }
 
-    async fn exchange(&mut self, mut commands: Vec<Value>) -> Result<Vec<Result<Value>>> {
+    async fn exchange(&mut self, mut commands: Vec<Value>) -> Result<Vec<Result<Told>>> {
         for command in commands.iter_mut().filter_map(Value::as_object_mut) {
             command.insert("correlationData".to_owned(), json!(self.id));
         }
@@ -263,6 +263,15 @@ fn is_disconnect(event: &Event) -> bool {
     matches!(event, Event::Outgoing(rumqttc::Outgoing::Disconnect))
 }
 
+/// What a command told, by name.
+type Told = Map<String, Value>;
+
+/// Takes a part of what was told.
+fn taken<T: DeserializeOwned>(told: &mut Told, name: &str) -> Result<T> {
+    let value = told.remove(name).unwrap_or_default();
+    T::deserialize(&value).map_err(|_| Failure::strange(&BROKER.into(), 200, &value.to_string()))
+}
+
 #[derive(Deserialize)]
 struct Answers {
     responses: Vec<Answer>,
@@ -273,14 +282,14 @@ struct Answer {
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
-    data: Value,
+    data: Told,
     #[serde(rename = "correlationData", default)]
     session: Option<String>,
 }
 
 impl Answer {
     /// The plug-in has words in place of codes.
-    fn result(self) -> Result<Value> {
+    fn result(self) -> Result<Told> {
         let Some(message) = self.error else { return Ok(self.data) };
         let status = match message.as_str() {
             said if said.ends_with("not found") => 404,
@@ -299,8 +308,7 @@ fn unreachable(error: impl std::error::Error + Send + Sync + 'static) -> Failure
     failed(Why::Unreachable(Arc::new(error)))
 }
 
-/// One that no other connection has: a second one with the same would end the first.
+/// One that no other connection has, of no process anywhere: a second one with the same would end the first.
 fn client_id() -> String {
-    static SESSIONS: AtomicU64 = AtomicU64::new(0);
-    format!("iotorch-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed))
+    format!("iotorch-{:016x}", rand::random::<u64>())
 }
