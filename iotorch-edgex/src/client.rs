@@ -197,7 +197,7 @@ impl Service {
         }
     }
 
-    /// What a service says of a request that it refuses: an object with a message, or with version 1 a text.
+    /// What a service says of a request that it refuses: an object with a message, or a text, as in version 1 and Consul.
     pub(crate) fn refusal(&self, reply: &Reply) -> Failure {
         let status = reply.status;
         match serde_json::from_str::<Value>(&reply.body) {
@@ -207,10 +207,17 @@ impl Service {
             },
             Ok(Value::String(message)) => self.fails(Why::Said { status, message }),
             Ok(_) => self.strange(reply),
-            Err(_) if status == 404 || (status < 500 && !reply.body.trim().is_empty()) => {
-                self.fails(Why::Said { status, message: reply.body.trim().to_owned() })
+            Err(_) => {
+                let message = reply.body.trim();
+                // A page or nothing comes from what stands between. That something is not there, and what a request is too large for, is
+                // said well enough by the status.
+                let is_said = !message.is_empty() && (status < 500 || !message.starts_with('<'));
+                if is_said || status == 404 {
+                    self.fails(Why::Said { status, message: message.to_owned() })
+                } else {
+                    self.strange(reply)
+                }
             }
-            Err(_) => self.strange(reply),
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) enum Dialect {
 impl Dialect {
     /// The dialect of a version, as core-metadata tells it; `None` for one that is not served.
     ///
-    /// Versions that are built by hand call themselves `0.0.0` with a suffix; they are taken for what the API they answered on is.
+    /// Versions that are built by hand call themselves `0.0.0` with a suffix; they are taken for the latest.
     pub(crate) fn of(version: &str) -> Option<Self> {
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
         match (numbers.next()??, numbers.next().flatten()) {

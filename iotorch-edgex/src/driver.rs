@@ -145,7 +145,10 @@ fn check_external(External { endpoints, .. }: &External, settings: &EdgexSetting
         ),
         Exporter::Edgex if is_secure => {}
         Exporter::Edgex => {
-            need(&["keeper", "consul", "export-client"], "the export of EdgeX itself", "");
+            need(&["app-mqtt-export", "export-client"], "the export of EdgeX itself", "");
+            if endpoints.contains_key("app-mqtt-export") {
+                need(&["keeper", "consul"], "the configuration of EdgeX's own export", "");
+            }
         }
     }
     if settings.manages_broker(true) {
@@ -189,11 +192,17 @@ mod tests {
         };
         let none: [String; 0] = [];
         assert!(faults(&["metadata", "bridge"], json!({})).eq(none.clone()));
-        assert!(faults(&["gateway"], json!({ "export": "edgex" })).eq(none.clone()));
+        for its_own in
+            [&["gateway"][..], &["metadata", "export-client"], &["metadata", "app-mqtt-export", "consul"]]
+        {
+            assert!(faults(its_own, json!({ "export": "edgex" })).eq(none.clone()), "{its_own:?}");
+        }
         assert!(faults(&["metadata"], json!({ "export": "none" })).eq(none));
         let all = [
             faults(&[], json!({})).collect::<Vec<_>>(),
             faults(&["metadata"], json!({ "export": "edgex", "broker": "managed" })).collect(),
+            faults(&["metadata", "app-mqtt-export"], json!({ "export": "edgex" })).collect(),
+            faults(&["metadata", "keeper"], json!({ "export": "edgex" })).collect(),
             faults(&["metadata"], json!({ "export": "mqtt" })).collect(),
             faults(&["metadata"], json!({ "export": "none", "deviceServices": ["a/b"] })).collect(),
         ];

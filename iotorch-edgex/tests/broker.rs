@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use common::{
     broker::{Mosquitto, plugin},
@@ -12,10 +12,10 @@ use common::{
 };
 use iotorch_core::{
     ErrorKind, Observed,
-    resource::{Change, CredentialSpec},
-    secret::SecretStore,
+    resource::{Change, CredentialSpec, Outputs},
+    secret::{MemorySecretStore, SecretStore, SecretValue},
 };
-use iotorch_edgex_fake::{Config, Fake, Release};
+use iotorch_edgex_fake::{Config, Fake, Release, Service};
 use libtest_mimic::Arguments;
 use serde_json::json;
 
@@ -81,12 +81,35 @@ async fn the_users_of_a_device_go_with_it() {
     assert_eq!(seen[&device("d1").credential(1)], Observed::Absent);
 }
 
+async fn the_users_of_a_device_go_with_it_also_when_it_is_gone_already() {
+    let (world, broker) = start().await;
+    world.apply(world.credential_work(1, create(1))).await.unwrap();
+    let url = format!("{}/api/v3/device/name/greenhouse.d1", world.fake.url(Service::Metadata));
+    assert!(http().delete(url).send().await.unwrap().status().is_success());
+    for _ in 0..2 {
+        let delete = Change::Delete { before: device_spec("d1") };
+        let gone = world.apply(world.device_work("d1", delete)).await.unwrap();
+        assert_eq!(gone, Outputs::Removed { residue: Vec::new() });
+    }
+    assert!(!broker.takes("greenhouse.d1", &password(&world, 1).await, TOPIC));
+}
+
+async fn who_may_not_manage_users_is_denied_at_once() {
+    let (world, _broker) = start().await;
+    world.apply(world.credential_work(1, create(1))).await.unwrap();
+    let login = format!("greenhouse.d1:{}", password(&world, 1).await);
+    let others = Arc::new(MemorySecretStore::default());
+    others.put(&secret("gw/admin"), SecretValue::new(login)).await.unwrap();
+    let stranger = World { secrets: others, domain: Arc::clone(&world.domain), ..world };
+    let error = stranger.ready().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{}", told(&error));
+}
+
 async fn a_broker_that_refuses_or_is_away_is_said() {
     let (world, broker) = start().await;
-    let wrong = std::sync::Arc::new(iotorch_core::secret::MemorySecretStore::default());
-    let guess = iotorch_core::secret::SecretValue::new("a guess".to_owned());
-    wrong.put(&secret("gw/admin"), guess).await.unwrap();
-    let stranger = World { secrets: wrong, domain: std::sync::Arc::clone(&world.domain), ..world };
+    let wrong = Arc::new(MemorySecretStore::default());
+    wrong.put(&secret("gw/admin"), SecretValue::new("a guess".to_owned())).await.unwrap();
+    let stranger = World { secrets: wrong, domain: Arc::clone(&world.domain), ..world };
     let error = stranger.ready().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{}", told(&error));
     insta::assert_snapshot!("a_broker_that_refuses", told(&error));
@@ -136,6 +159,8 @@ fn main() -> ExitCode {
         a_device_logs_in_with_its_own_user_and_publishes_only_under_its_own_topics,
         a_password_is_rotated_with_both_valid_in_between,
         the_users_of_a_device_go_with_it,
+        the_users_of_a_device_go_with_it_also_when_it_is_gone_already,
+        who_may_not_manage_users_is_denied_at_once,
         a_broker_that_refuses_or_is_away_is_said,
         hundreds_of_users_are_made_and_listed_in_pages,
     ];

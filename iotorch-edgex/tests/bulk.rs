@@ -8,7 +8,8 @@ use iotorch_core::{
     ErrorKind, Observed, Result,
     resource::{Change, Outputs, ResourceId, Work},
 };
-use iotorch_edgex_fake::{Config, Fault, Service};
+use iotorch_edgex_fake::{Config, Fault, Release, Service};
+use serde_json::Value;
 
 /// The most devices in one call.
 const BATCH: usize = 200;
@@ -82,11 +83,11 @@ async fn what_lands_late_after_the_step_was_repeated_changes_nothing() {
     assert!(world.fake.late_work() > 0, "the first request is still worked on");
     world.fake.finish_late_work(1000);
     there(&world, 100).await;
-    let before = listing(&world);
+    let before = listing(&world, Release::V4).await;
     for result in world.insist_on(works).await {
         result.unwrap();
     }
-    assert_eq!(listing(&world), before);
+    assert_eq!(listing(&world, Release::V4).await, before);
 }
 
 #[tokio::test]
@@ -115,9 +116,16 @@ async fn what_lands_late_after_it_was_removed_is_found_by_the_next_look_and_goes
 }
 
 /// Everything that is there, whoever made it, without the times.
-fn listing(world: &World) -> Vec<String> {
-    let mut names: Vec<_> = world.fake.devices();
-    names.extend(world.fake.profiles());
+async fn listing(world: &World, release: Release) -> Vec<String> {
+    if release != Release::V1 {
+        return [world.fake.devices(), world.fake.profiles()].concat();
+    }
+    let mut names = Vec::new();
+    for kind in ["device", "deviceprofile", "addressable"] {
+        let url = format!("{}/api/v1/{kind}", world.fake.url(Service::Metadata));
+        let found: Vec<Value> = http().get(url).send().await.unwrap().json().await.unwrap();
+        names.extend(found.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
+    }
     names
 }
 
@@ -148,8 +156,14 @@ fn relabelled(name: &str) -> iotorch_core::resource::DeviceSpec {
 
 #[tokio::test]
 async fn a_run_is_interrupted_at_every_request_and_resumed_and_nothing_is_there_twice_or_left() {
+    for release in [Release::V4, Release::V1] {
+        interrupt_at_every_request(release).await;
+    }
+}
+
+async fn interrupt_at_every_request(release: Release) {
     let questions = {
-        let world = World::of(Config::default()).await;
+        let world = World::of(Config::of(release)).await;
         let works = life(&world);
         world.fake.forget();
         for work in works {
@@ -161,8 +175,8 @@ async fn a_run_is_interrupted_at_every_request_and_resumed_and_nothing_is_there_
     assert!(questions.len() > 10, "{questions:?}");
     for fault in [Fault::Lost, Fault::LostAnswer] {
         for (at, question) in questions.iter().enumerate() {
-            let mut world = World::of(Config::default()).await;
-            let before = listing(&world);
+            let mut world = World::of(Config::of(release)).await;
+            let before = listing(&world, release).await;
             // The same question may come several times: the fault waits for its turn.
             let earlier = questions[..at].iter().filter(|earlier| earlier.starts_with(question)).count();
             let works = life(&world);
@@ -174,13 +188,13 @@ async fn a_run_is_interrupted_at_every_request_and_resumed_and_nothing_is_there_
                     break;
                 }
             }
-            assert!(stopped_at < works.len(), "{fault:?} of {question} was not felt");
+            assert!(stopped_at < works.len(), "{release:?}: {fault:?} of {question} was not felt");
             // The next process goes on with the step that was under way.
             world.reconnect();
             for work in &works[stopped_at..] {
                 world.insist(work.clone()).await.unwrap();
             }
-            assert_eq!(listing(&world), before, "{fault:?} of {question}");
+            assert_eq!(listing(&world, release).await, before, "{release:?}: {fault:?} of {question}");
             let seen = world.look(&[]).await.unwrap();
             assert_eq!(seen.len(), 1, "nothing but the gateway: {seen:?}");
         }

@@ -25,13 +25,6 @@ async fn by_hand(world: &World, path: &str, body: &serde_json::Value) {
     assert!(text.contains("201"), "{text}");
 }
 
-fn http() -> reqwest::Client {
-    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-    let tls = tls.with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
-}
-
 fn foreign_device(labels: &serde_json::Value) -> serde_json::Value {
     json!([{ "apiVersion": "v3", "device": {
         "name": "greenhouse.d1", "description": "by hand", "adminState": "UNLOCKED", "operatingState": "UP", "labels": labels,
@@ -184,6 +177,122 @@ async fn a_list_that_is_cut_into_pages_is_read_to_its_end() {
     let seen = world.look(&[device("d1499")]).await.unwrap();
     let there = seen.values().filter(|seen| matches!(seen, Observed::Present { .. })).count();
     assert_eq!(there, 1500 + 2, "the devices, the profile and the gateway");
+}
+
+#[tokio::test]
+async fn a_list_that_becomes_shorter_than_what_was_read_of_it_is_at_its_end() {
+    let world = world().await;
+    for works in world.create_devices(1100).chunks(200) {
+        for result in world.batch(works.to_vec()).await {
+            result.unwrap();
+        }
+    }
+    let mut hold = world.fake.hold(Service::Metadata, "GET /api/v3/device/all?offset=1024");
+    let shorten = async {
+        hold.arrived().await;
+        let delete = |number: usize| {
+            let name = format!("d{number}");
+            world.device_work(&name, Change::Delete { before: device_spec(&name) })
+        };
+        for result in world.batch((0..200).map(delete).collect()).await {
+            result.unwrap();
+        }
+        hold.let_go();
+    };
+    let (seen, ()) = tokio::join!(world.look(&[]), shorten);
+    assert!(seen.unwrap().contains_key(&device("d1023")), "it was on the first page");
+}
+
+#[tokio::test]
+async fn an_array_that_is_refused_whole_is_sent_again_in_halves() {
+    let world = world().await;
+    world.fake.forget();
+    world.fake.fail(Service::Metadata, "POST /api/v3/device", Fault::Refused(400));
+    for result in world.batch(world.create_devices(10)).await {
+        result.unwrap();
+    }
+    assert_eq!(world.asked(Service::Metadata, "POST /api/v3/device"), 3);
+    assert_eq!(world.fake.devices().len(), 10);
+}
+
+#[tokio::test]
+async fn a_device_that_is_gone_is_deleted_all_the_same() {
+    let world = world().await;
+    world.apply(world.create_device("d1")).await.unwrap();
+    for _ in 0..2 {
+        let delete = world.device_work("d1", Change::Delete { before: device_spec("d1") });
+        assert_eq!(world.apply(delete).await.unwrap(), Outputs::Removed { residue: Vec::new() });
+    }
+    let question = "DELETE /api/v3/device/name/greenhouse.d1";
+    assert_eq!(world.asked(Service::Metadata, question), 2, "the second is told 404");
+}
+
+#[tokio::test]
+async fn an_outage_of_a_device_service_makes_no_later_array_smaller() {
+    let world = world().await;
+    world.fake.lose(Loss::Killed(Service::DeviceMqtt)).await;
+    for _ in 0..4 {
+        for result in world.batch(world.create_devices(200)).await {
+            assert!(result.unwrap_err().is_retryable());
+        }
+    }
+    world.fake.regain(Loss::Killed(Service::DeviceMqtt)).await;
+    for result in world.insist_on(world.create_devices(200)).await {
+        result.unwrap();
+    }
+    world.fake.forget();
+    let more: Vec<_> = (200..400).map(|number| world.create_device(&format!("d{number}"))).collect();
+    for result in world.batch(more).await {
+        result.unwrap();
+    }
+    assert_eq!(world.asked(Service::Metadata, "POST /api/v3/device"), 1);
+}
+
+#[tokio::test]
+async fn the_device_service_that_is_named_is_the_one_that_the_device_is_at() {
+    let world = world().await;
+    world.fake.lose(Loss::Killed(Service::DeviceRest)).await;
+    let set = settings(&json!({ "service": "device-rest" }));
+    let after = DeviceSpec { settings: set, ..device_spec("d1") };
+    let error = world.apply(world.device_work("d1", Change::Create { after })).await.unwrap_err();
+    assert!(told(&error).contains("device-rest cannot be reached"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn what_services_say_without_json_is_told_in_their_words() {
+    let v1 = World::of(Config::of(Release::V1)).await;
+    v1.fake.lose(Loss::Database).await;
+    let error = v1.look(&[device("d1")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(told(&error).ends_with("core-metadata says 503: no reachable servers"), "{}", told(&error));
+    let world = world().await;
+    world.fake.fail(Service::Metadata, "GET /api/v3/device/", Fault::Said(500, "<html>Oops</html>"));
+    let error = world.look(&[device("d1")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unexpected, "{}", told(&error));
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_at_delhi_is_left_alone_and_not_offered_for_adoption() {
+    let world = World::of(Config::of(Release::V1)).await;
+    let mut cx = world.cx();
+    cx.installation = "b2".into();
+    for work in [world.create_profile(), world.create_device("d1")] {
+        world.domain.apply(&cx, vec![work]).await.remove(0).unwrap();
+    }
+    let seen = world.look(&[profile(), device("d1")]).await.unwrap();
+    for id in [profile(), device("d1")] {
+        assert!(matches!(&seen[&id], Observed::Foreign { spec: None, .. }), "{seen:?}");
+    }
+    let address = async || {
+        let url =
+            format!("{}/api/v1/addressable/name/iotorch-greenhouse.d1", world.fake.url(Service::Metadata));
+        http().get(url).send().await.unwrap().text().await.unwrap()
+    };
+    let before = address().await;
+    let after = DeviceSpec { settings: settings(&json!({ "commandTopic": "x" })), ..device_spec("d1") };
+    let error = world.apply(world.device_work("d1", Change::Create { after })).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(address().await, before);
 }
 
 #[tokio::test]

@@ -3,18 +3,19 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::world::*;
 use futures::future::join_all;
 use iotorch_core::{
-    ErrorKind, Observed,
-    resource::{Change, ExportSpec, NetAddress, Outputs, Work},
+    ErrorKind, Health, Observed, Result,
+    resource::{Change, ExportSpec, Job, NetAddress, Outputs, Work},
 };
 use iotorch_edgex_fake::{Config, Fake, Fault, Release, Service};
 use iotorch_lite::{Gateway, GatewayConfig, Secret, client::GatewayClient};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 fn broker() -> NetAddress {
     NetAddress { host: "127.0.0.1".to_owned(), port: 9, tls: false }
@@ -37,7 +38,27 @@ fn told(world: &World) -> Vec<(String, Value)> {
 }
 
 fn strict(release: Release) -> Config {
-    Config { strict_gap: true, ..Config::of(release) }
+    Config { strict_gap: true, deaf_at_first: true, ..Config::of(release) }
+}
+
+/// The topic that the application service sends to.
+async fn topic(world: &World) -> String {
+    let told = get(format!("{}/api/v3/config", world.fake.url(Service::AppMqttExport))).await;
+    let topic = told.pointer("/config/Writable/Pipeline/Functions/MQTTExport/Parameters/topic");
+    topic.and_then(Value::as_str).unwrap().to_owned()
+}
+
+/// The same step for an export of another name.
+fn renamed(work: Work, to: &str) -> Work {
+    let Work::Export(job) = work else { panic!() };
+    Job { id: gateway().export(&name(to)), ..job }.into()
+}
+
+/// Has a step done as another installation.
+async fn as_others(world: &World, work: Work) -> Result<Outputs> {
+    let mut cx = world.cx();
+    cx.installation = "b2".into();
+    world.domain.apply(&cx, vec![work]).await.remove(0)
 }
 
 #[tokio::test]
@@ -46,6 +67,7 @@ async fn the_export_of_edgex_is_told_in_order_without_haste_and_with_another_cli
     let outputs = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
     let Outputs::Export(outputs) = outputs else { panic!() };
     insta::assert_snapshot!(outputs.destination);
+    assert_eq!(topic(&world).await, "channels/c-1/messages/{devicename}");
     let first = told(&world);
     insta::assert_yaml_snapshot!(first);
     world.fake.forget();
@@ -65,12 +87,85 @@ async fn the_export_of_edgex_is_told_in_order_without_haste_and_with_another_cli
 async fn the_export_of_edgex_is_one_and_its_owner_is_named() {
     let world = World::with(strict(Release::V4), &json!({ "export": "edgex" })).await;
     world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
-    let mut cx = world.cx();
-    cx.installation = "b2".into();
-    let work = world.export_work(broker(), "hub/key", create());
-    let error = world.domain.apply(&cx, vec![work]).await.remove(0).unwrap_err();
+    let error = as_others(&world, world.export_work(broker(), "hub/key", create())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     insta::assert_snapshot!(common::world::told(&error));
+    let error = as_others(&world, world.export_work(broker(), "hub/key", delete())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn another_export_of_edgex_is_refused_when_it_is_planned_and_to_undo_it_takes_nothing_away() {
+    let world = World::with(Config::default(), &json!({ "export": "edgex" })).await;
+    let (one, other) = (gateway().export(&name("hub")), gateway().export(&name("hub2")));
+    world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let seen = world.look(&[one.clone(), other.clone()]).await.unwrap();
+    let Observed::Foreign { owner, spec: None } = &seen[&other] else { panic!("{seen:?}") };
+    assert!(owner.ends_with("/export/hub"), "{owner}");
+    world.fake.forget();
+    let work = renamed(world.export_work(broker(), "hub/key", create()), "hub2");
+    assert_eq!(world.apply(work).await.unwrap_err().kind(), ErrorKind::Conflict);
+    for _ in 0..2 {
+        let undo = renamed(world.export_work(broker(), "hub/key", delete()), "hub2");
+        assert_eq!(world.apply(undo).await.unwrap(), Outputs::Removed { residue: Vec::new() });
+    }
+    assert_eq!(world.asked(Service::Keeper, "PUT"), 0);
+    let seen = world.look(std::slice::from_ref(&one)).await.unwrap();
+    assert!(matches!(seen[&one], Observed::Present { .. }), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_sends_to_a_server_is_nothing_to_take_over_as_its_key_cannot_be_given_back() {
+    for release in [Release::V4, Release::V1] {
+        let world = World::with(Config::of(release), &json!({ "export": "edgex" })).await;
+        as_others(&world, world.export_work(broker(), "hub/key", create())).await.unwrap();
+        let export = gateway().export(&name("hub"));
+        let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+        assert!(matches!(&seen[&export], Observed::Foreign { spec: None, .. }), "{release:?}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_that_somebody_has_set_up_by_hand_is_left_alone() {
+    let world = World::with(Config::default(), &json!({ "export": "edgex" })).await;
+    let keys =
+        format!("{}/api/v3/kvs/key/edgex/v4/app-mqtt-export/Writable", world.fake.url(Service::Keeper));
+    let parameters = json!({ "value": { "BrokerAddress": "tcp://plant.example:1883", "Topic": "plant/1" } });
+    put(format!("{keys}/Pipeline/Functions/MQTTExport/Parameters?flatten=true"), &parameters).await;
+    let before = configuration(&world.fake, "keeper").await;
+    let export = gateway().export(&name("hub"));
+    let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+    let theirs = Observed::Foreign { owner: "nobody (no mark)".to_owned(), spec: None };
+    assert_eq!(seen[&export], theirs);
+    let error = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
+    assert_eq!(configuration(&world.fake, "keeper").await, before);
+}
+
+#[tokio::test]
+async fn a_pipeline_that_was_told_to_send_no_more_is_degraded() {
+    let world = World::with(Config::default(), &json!({ "export": "edgex" })).await;
+    let export = gateway().export(&name("hub"));
+    world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    let url = world.fake.url(Service::Keeper);
+    let key = format!("{url}/api/v3/kvs/key/edgex/v4/app-mqtt-export/Writable/Pipeline/ExecutionOrder");
+    put(key, &json!({ "value": "Transform" })).await;
+    let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+    let Observed::Present { health: Health::Degraded { reason }, .. } = &seen[&export] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(reason, "the application service has MQTTExport no more among what it does");
+}
+
+#[tokio::test]
+async fn a_configuration_whose_consul_has_no_leader_may_come_back() {
+    let world = World::with(Config::of(Release::V3_1), &json!({ "export": "edgex" })).await;
+    world.fake.fail(Service::Consul, "GET /v1/kv", Fault::Said(500, "No cluster leader"));
+    let error = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(common::world::told(&error).ends_with("core-consul says 500: No cluster leader"));
+    world.insist(world.export_work(broker(), "hub/key", create())).await.unwrap();
 }
 
 #[tokio::test]
@@ -167,11 +262,11 @@ async fn an_export_of_edgex_is_interrupted_at_every_request_and_resumed_and_noth
 }
 
 async fn get(url: String) -> Value {
-    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-    let tls = tls.with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
-    client.get(url).send().await.unwrap().json().await.unwrap()
+    http().get(url).send().await.unwrap().json().await.unwrap()
+}
+
+async fn put(url: String, body: &Value) {
+    assert!(http().put(url).json(body).send().await.unwrap().status().is_success());
 }
 
 /// The keys of all services, with their values.
@@ -199,10 +294,7 @@ async fn the_export_of_delhi_is_a_registration_and_a_name_that_is_taken_is_named
     let seen = world.look(&[gateway().export(&name("hub"))]).await.unwrap();
     let Observed::Present { outputs, spec, .. } = &seen[&gateway().export(&name("hub"))] else { panic!() };
     assert_eq!((outputs, spec), (&made, &hub().into()));
-    let mut cx = world.cx();
-    cx.installation = "b2".into();
-    let work = world.export_work(broker(), "hub/key", create());
-    let error = world.domain.apply(&cx, vec![work]).await.remove(0).unwrap_err();
+    let error = as_others(&world, world.export_work(broker(), "hub/key", create())).await.unwrap_err();
     insta::assert_snapshot!(common::world::told(&error));
     world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
     let seen = world.look(&[gateway().export(&name("hub"))]).await.unwrap();
@@ -210,24 +302,71 @@ async fn the_export_of_delhi_is_a_registration_and_a_name_that_is_taken_is_named
 }
 
 #[tokio::test]
-async fn the_bridge_has_the_export_and_edgex_is_told_nothing() {
+async fn a_name_at_delhi_that_somebody_takes_meanwhile_is_looked_at_again() {
+    let world = World::with(Config::of(Release::V1), &json!({ "export": "edgex" })).await;
+    let mut hold = world.fake.hold(Service::ExportClient, "POST /api/v1/registration");
+    let (domain, cx) = (Arc::clone(&world.domain), world.cx());
+    let work = world.export_work(broker(), "hub/key", create());
+    let ours = tokio::spawn(async move { domain.apply(&cx, vec![work]).await.remove(0) });
+    hold.arrived().await;
+    as_others(&world, world.export_work(broker(), "hub/key", create())).await.unwrap();
+    hold.let_go();
+    // EdgeX says 400 of it, as it does of wrong input.
+    assert_eq!(ours.await.unwrap().unwrap_err().kind(), ErrorKind::NotReady);
+    let error = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+/// A gateway with a bridge beside it.
+async fn with_bridge(set: &Value) -> (World, Gateway, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let config = GatewayConfig::builder().data_dir(dir.path()).admin_token(Secret::new(ADMIN)).build();
     let bridge = Gateway::start(config).await.unwrap();
     let fake = Fake::start(Config::default()).await.unwrap();
     let mut endpoints = endpoints(&fake, Release::V4);
     endpoints.insert("bridge".to_owned(), bridge.management_address());
-    let world = World::on(fake, application_spec(&endpoints, &json!({}))).await;
+    (World::on(fake, application_spec(&endpoints, set)).await, bridge, dir)
+}
+
+/// What is at a bridge.
+async fn at(bridge: &Gateway) -> Vec<String> {
+    let client =
+        GatewayClient::new(format!("http://{}", bridge.management_address()), Secret::new(ADMIN)).unwrap();
+    client.objects().await.unwrap().into_iter().map(|object| object.path).collect()
+}
+
+#[tokio::test]
+async fn an_export_goes_over_from_edgex_to_the_bridge_and_back_and_stays_at_one_of_them() {
+    let (mut world, bridge, _dir) = with_bridge(&json!({ "export": "edgex" })).await;
+    let before = kept(&world, Release::V4).await;
+    let export = gateway().export(&name("hub"));
+    world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
+    for set in ["bridge", "edgex", "bridge", "none"] {
+        world.spec.settings = settings(&json!({ "export": set }));
+        world.application = world.ready().await.unwrap();
+        let change = if set == "none" { delete() } else { Change::Update { before: hub(), after: hub() } };
+        for _ in 0..2 {
+            world.apply(world.export_work(broker(), "hub/key", change.clone())).await.unwrap();
+        }
+        let is_at_edgex = kept(&world, Release::V4).await != before;
+        let is_at_bridge = !at(&bridge).await.is_empty();
+        assert_eq!((is_at_edgex, is_at_bridge), (set == "edgex", set == "bridge"), "{set}");
+        let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+        assert_eq!(matches!(seen[&export], Observed::Present { .. }), set != "none", "{seen:?}");
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn the_bridge_has_the_export_and_edgex_is_told_nothing() {
+    let (world, bridge, _dir) = with_bridge(&json!({})).await;
     assert!(!world.application.endpoints.contains_key("app-mqtt-export"), "it is left alone");
     let export = gateway().export(&name("hub"));
     let made = world.apply(world.export_work(broker(), "hub/key", create())).await.unwrap();
     let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
     let Observed::Present { outputs, .. } = &seen[&export] else { panic!("{seen:?}") };
     assert_eq!(*outputs, made);
-    let client =
-        GatewayClient::new(format!("http://{}", bridge.management_address()), Secret::new(ADMIN)).unwrap();
-    let objects: Vec<_> = client.objects().await.unwrap().into_iter().map(|object| object.path).collect();
-    assert_eq!(objects, ["exports/greenhouse.hub"]);
+    assert_eq!(at(&bridge).await, ["exports/greenhouse.hub"]);
     assert_eq!(world.asked(Service::Keeper, "PUT"), 0);
     world.apply(world.export_work(broker(), "hub/key", delete())).await.unwrap();
     assert_eq!(world.look(std::slice::from_ref(&export)).await.unwrap()[&export], Observed::Absent);

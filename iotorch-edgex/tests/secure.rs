@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use common::world::*;
 use iotorch_core::{
-    ErrorKind,
+    ErrorKind, Observed,
     model::External,
-    resource::{ApplicationSpec, NetAddress},
+    resource::{ApplicationSpec, Change, NetAddress},
     secret::{MemorySecretStore, SecretStore, SecretValue},
 };
 use iotorch_edgex::Commands;
@@ -18,7 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 /// A gateway behind its API gateway, and where its certificate is.
-async fn secured(password: &str) -> (Fake, ApplicationSpec, TempDir) {
+async fn secured(password: &str, export: &str) -> (Fake, ApplicationSpec, TempDir) {
     let config = Config { secure: Some(Secure::new("admin", password)), ..Config::default() };
     let fake = Fake::start(config).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -31,7 +31,7 @@ async fn secured(password: &str) -> (Fake, ApplicationSpec, TempDir) {
             endpoints: [("gateway".to_owned(), door)].into(),
             credentials: secret("gw/admin"),
         }),
-        ..application_spec(&Default::default(), &json!({ "export": "none", "trust": trust }))
+        ..application_spec(&Default::default(), &json!({ "export": export, "trust": trust }))
     };
     (fake, spec, dir)
 }
@@ -42,7 +42,7 @@ fn logins(world: &World) -> usize {
 
 #[tokio::test]
 async fn everything_goes_through_the_api_gateway_with_one_login_that_is_renewed_when_it_has_expired() {
-    let (fake, spec, _dir) = secured(ADMIN).await;
+    let (fake, spec, _dir) = secured(ADMIN, "none").await;
     let world = World::on(fake, spec).await;
     world.apply(world.create_profile()).await.unwrap();
     world.apply(world.create_device("d1")).await.unwrap();
@@ -58,7 +58,7 @@ async fn everything_goes_through_the_api_gateway_with_one_login_that_is_renewed_
 
 #[tokio::test]
 async fn a_wrong_password_is_said_once_and_without_showing_it() {
-    let (fake, spec, _dir) = secured(ADMIN).await;
+    let (fake, spec, _dir) = secured(ADMIN, "none").await;
     let world = World::on(fake, spec).await;
     let wrong = MemorySecretStore::default();
     wrong.put(&secret("gw/admin"), SecretValue::new("a guess".to_owned())).await.unwrap();
@@ -67,6 +67,32 @@ async fn a_wrong_password_is_said_once_and_without_showing_it() {
     assert_eq!(error.kind(), ErrorKind::Denied);
     insta::assert_snapshot!(told(&error));
     assert_eq!(logins(&world), 1);
+}
+
+#[tokio::test]
+async fn the_export_of_edgex_is_made_seen_as_made_rotated_and_removed_and_its_password_shows_nowhere() {
+    let (fake, spec, _dir) = secured(ADMIN, "edgex").await;
+    let world = World::on(fake, spec).await;
+    let (hub, export) = (hub(), gateway().export(&name("hub")));
+    let broker = NetAddress { host: "127.0.0.1".to_owned(), port: 9, tls: false };
+    let create = Change::Create { after: hub.clone() };
+    let changed = Change::Update { before: hub.clone(), after: hub.clone() };
+    for (key, change) in [("hub/key", create), ("hub/key#2", changed)] {
+        let made = world.apply(world.export_work(broker.clone(), key, change)).await.unwrap();
+        let seen = world.look(std::slice::from_ref(&export)).await.unwrap();
+        let Observed::Present { outputs, .. } = &seen[&export] else { panic!("{seen:?}") };
+        assert_eq!(*outputs, made, "a plan is empty now");
+    }
+    let asked = world.fake.asked().into_iter();
+    let told = asked.filter(|asked| String::from_utf8_lossy(&asked.body).contains("is nowhere else"));
+    let told: Vec<_> = told.map(|asked| asked.path).collect();
+    let rightly = |path: &String| path.contains("/vault/") || path == "/app-mqtt-export/api/v3/secret";
+    assert!(told.len() > 1 && told.iter().all(rightly), "{told:?}");
+    for _ in 0..2 {
+        let delete = Change::Delete { before: hub.clone() };
+        world.apply(world.export_work(broker.clone(), "hub/key#2", delete)).await.unwrap();
+    }
+    assert_eq!(world.look(std::slice::from_ref(&export)).await.unwrap()[&export], Observed::Absent);
 }
 
 #[tokio::test]

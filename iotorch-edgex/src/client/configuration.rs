@@ -17,7 +17,10 @@ use crate::error::Failure;
 /// writes to a map from two places (app-functions-sdk 4.0).
 const GAP: Duration = Duration::from_millis(300);
 
-/// When the configuration behind an address was last changed from here.
+/// For how long after it first answers the application service hears of no change (EdgeX 4.0.2).
+const DEAF: Duration = Duration::from_millis(750);
+
+/// When the configuration behind an address can be changed next.
 #[derive(Debug, Default)]
 pub(crate) struct Gap(Mutex<Option<Instant>>);
 
@@ -71,22 +74,15 @@ impl Configuration {
     /// Sets values below a key in one request, and leaves others alone.
     pub(crate) async fn write(&self, key: &str, values: &Values) -> Result<()> {
         match self {
-            Self::Keeper(service, gap) => {
-                let value = nested(values);
+            Self::Keeper(..) => {
+                let body = json!({ "value": nested(values) });
                 let path = format!("/api/v3/kvs/key/{key}?flatten=true");
-                let body = json!({ "value": value });
-                {
-                    let _turn = gap.turn().await;
-                    service.good(Method::PUT, &path, Body::Json(&body)).await.map(drop)
-                }
+                self.change(Method::PUT, &path, Body::Json(&body)).await
             }
-            Self::Consul(service, gap) => {
+            Self::Consul(..) => {
                 let set = |(name, value): (&String, &String)| json!({ "KV": { "Verb": "set", "Key": format!("{key}/{name}"), "Value": STANDARD.encode(value) } });
                 let body = values.iter().map(set).collect();
-                {
-                    let _turn = gap.turn().await;
-                    service.good(Method::PUT, "/v1/txn", Body::Json(&body)).await.map(drop)
-                }
+                self.change(Method::PUT, "/v1/txn", Body::Json(&body)).await
             }
         }
     }
@@ -94,41 +90,44 @@ impl Configuration {
     /// Sets one value.
     pub(crate) async fn write_one(&self, key: &str, value: &str) -> Result<()> {
         match self {
-            Self::Keeper(service, gap) => {
-                let path = format!("/api/v3/kvs/key/{key}");
+            Self::Keeper(..) => {
                 let body = json!({ "value": value });
-                {
-                    let _turn = gap.turn().await;
-                    service.good(Method::PUT, &path, Body::Json(&body)).await.map(drop)
-                }
+                self.change(Method::PUT, &self.path_of(key), Body::Json(&body)).await
             }
-            Self::Consul(service, gap) => {
-                let path = format!("/v1/kv/{key}");
-                {
-                    let _turn = gap.turn().await;
-                    service.good(Method::PUT, &path, Body::Text(value)).await.map(drop)
-                }
-            }
+            Self::Consul(..) => self.change(Method::PUT, &self.path_of(key), Body::Text(value)).await,
         }
     }
 
     /// Removes one value.
     pub(crate) async fn remove_one(&self, key: &str) -> Result<()> {
+        self.change(Method::DELETE, &self.path_of(key), Body::None).await
+    }
+
+    /// Removes all values below a key.
+    pub(crate) async fn remove_all(&self, key: &str) -> Result<()> {
+        let path = self.path_of(key);
+        let path = match self {
+            Self::Keeper(..) => format!("{path}?prefixMatch=true"),
+            // To Consul a key that only begins alike is below it too.
+            Self::Consul(..) => format!("{path}/?recurse=true"),
+        };
+        self.change(Method::DELETE, &path, Body::None).await
+    }
+
+    fn path_of(&self, key: &str) -> String {
         match self {
-            Self::Keeper(service, gap) => {
-                let path = format!("/api/v3/kvs/key/{key}");
-                {
-                    let _turn = gap.turn().await;
-                    service.remove(&path).await
-                }
-            }
-            Self::Consul(service, gap) => {
-                let path = format!("/v1/kv/{key}");
-                {
-                    let _turn = gap.turn().await;
-                    service.remove(&path).await
-                }
-            }
+            Self::Keeper(..) => format!("/api/v3/kvs/key/{key}"),
+            Self::Consul(..) => format!("/v1/kv/{key}"),
+        }
+    }
+
+    /// Makes a change when it is its turn. What is to be removed may be gone.
+    async fn change(&self, method: Method, path: &str, body: Body<'_>) -> Result<()> {
+        let (Self::Keeper(service, gap) | Self::Consul(service, gap)) = self;
+        let _turn = gap.turn().await;
+        match method {
+            Method::DELETE => service.remove(path).await,
+            method => service.good(method, path, body).await.map(drop),
         }
     }
 }
@@ -136,11 +135,17 @@ impl Configuration {
 impl Gap {
     /// The turn to make a change, once the last one is taken in.
     async fn turn(&self) -> Turn<'_> {
-        let last = self.0.lock().await;
-        if let Some(last) = *last {
-            tokio::time::sleep_until(last + GAP).await;
+        let next = self.0.lock().await;
+        if let Some(next) = *next {
+            tokio::time::sleep_until(next).await;
         }
-        Turn(last)
+        Turn(next)
+    }
+
+    /// The application service has answered, and may have started just now.
+    pub(crate) async fn answered(&self) {
+        let mut next = self.0.lock().await;
+        *next = (*next).max(Some(Instant::now() + DEAF));
     }
 }
 
@@ -149,7 +154,7 @@ struct Turn<'a>(MutexGuard<'a, Option<Instant>>);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.0 = Some(Instant::now());
+        *self.0 = Some(Instant::now() + GAP);
     }
 }
 
@@ -210,5 +215,16 @@ mod tests {
             drop(gap.turn().await);
         }
         assert_eq!(begun.elapsed(), 2 * GAP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_may_have_started_just_now_is_told_nothing_yet() {
+        let gap = Gap::default();
+        let begun = Instant::now();
+        gap.answered().await;
+        drop(gap.turn().await);
+        assert_eq!(begun.elapsed(), DEAF);
+        drop(gap.turn().await);
+        assert_eq!(begun.elapsed(), DEAF + GAP);
     }
 }

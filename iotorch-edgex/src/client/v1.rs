@@ -19,6 +19,9 @@ use crate::error::Failure;
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
 
+/// What devices are reached by.
+const ADDRESSABLE: &str = "/api/v1/addressable";
+
 #[derive(Deserialize)]
 struct Named {
     name: String,
@@ -48,8 +51,11 @@ pub(super) async fn profiles(service: &Service) -> Result<Vec<ProfileObject>> {
 }
 
 pub(super) async fn device(service: &Service, name: &str) -> Result<Option<DeviceObject>> {
-    let found: Option<Value> = service.find(&format!("/api/v1/device/name/{}", part(name))).await?;
-    found.map(|found| device_of(service, &found)).transpose()
+    find_device(service, name).await?.map(|found| device_of(service, &found)).transpose()
+}
+
+async fn find_device(service: &Service, name: &str) -> Result<Option<Value>> {
+    service.find(&format!("/api/v1/device/name/{}", part(name))).await
 }
 
 pub(super) async fn profile(service: &Service, name: &str) -> Result<Option<ProfileObject>> {
@@ -74,8 +80,17 @@ async fn each<T>(service: &Service, all: &[T], act: Act<T>) -> Items {
 pub(super) async fn add_devices(service: &Service, devices: &[DeviceObject]) -> Items {
     let add: Act<DeviceObject> = |service, device| {
         async move {
-            // Another call may have got this far.
-            set_addressable(service, device).await?;
+            let body = addressable_json(device);
+            match service.good(Method::POST, ADDRESSABLE, Body::Json(&body)).await {
+                // Another call may have got this far. But that of a device that is there is not touched: it may be somebody else's.
+                Err(failure) if failure.status() == Some(409) => {
+                    if find_device(service, &device.name).await?.is_some() {
+                        return Err(failure);
+                    }
+                    service.good(Method::PUT, ADDRESSABLE, Body::Json(&body)).await?;
+                }
+                made => drop(made?),
+            }
             service.good(Method::POST, "/api/v1/device", Body::Json(&device_json(device))).await.map(drop)
         }
         .boxed()
@@ -122,6 +137,17 @@ fn addressable_of(device: &str) -> String {
 }
 
 async fn set_addressable(service: &Service, device: &DeviceObject) -> Result<()> {
+    let body = addressable_json(device);
+    match service.good(Method::PUT, ADDRESSABLE, Body::Json(&body)).await {
+        // A device that was adopted has one of another name.
+        Err(failure) if failure.status() == Some(404) => {
+            service.good(Method::POST, ADDRESSABLE, Body::Json(&body)).await.map(drop)
+        }
+        set => set.map(drop),
+    }
+}
+
+fn addressable_json(device: &DeviceObject) -> Value {
     let name = addressable_of(&device.name);
     let (protocol, properties) =
         device.protocols.iter().next().map_or(("HTTP", None), |(name, properties)| {
@@ -129,7 +155,7 @@ async fn set_addressable(service: &Service, device: &DeviceObject) -> Result<()>
         });
     let text = |key: &str| properties.and_then(|properties| properties.get(key)).and_then(Value::as_str);
     let port = text("RESTPort").and_then(|port| port.parse::<u16>().ok());
-    let addressable = json!({
+    json!({
         "name": name,
         "protocol": protocol,
         "address": text("RESTHost").or_else(|| text("ED_ADDR")).unwrap_or("localhost"),
@@ -139,14 +165,7 @@ async fn set_addressable(service: &Service, device: &DeviceObject) -> Result<()>
         "user": "none",
         "password": "none",
         "topic": text("CommandTopic").unwrap_or_default(),
-    });
-    let path = "/api/v1/addressable";
-    match service.good(Method::POST, path, Body::Json(&addressable)).await {
-        Err(failure) if failure.status() == Some(409) => {
-            service.good(Method::PUT, path, Body::Json(&addressable)).await.map(drop)
-        }
-        answered => answered.map(drop),
-    }
+    })
 }
 
 fn device_json(device: &DeviceObject) -> Value {

@@ -45,7 +45,7 @@ impl Listed for DeviceService {
 
 /// Everything of a list, or all that bears a label, however many pages it takes.
 ///
-/// What is removed while the pages are read moves the rest forward, so a list that has shrunk is read again from where it stands.
+/// What is removed while the pages are read moves the rest forward, so that some of it can be left out.
 pub(super) async fn list<T: Listed>(service: &Service, label: Option<&str>) -> Result<Vec<T>> {
     let label = label.map(|label| format!("&labels={}", part(label))).unwrap_or_default();
     let mut read = Vec::new();

@@ -13,7 +13,7 @@ use iotorch_core::{
 
 use super::{
     EdgexDomain,
-    session::{BRIDGE, BROKER, GATEWAY, Session, service_at},
+    session::{BRIDGE, BROKER, GATEWAY, SERVICES, Session, UNUSED_BRIDGE},
 };
 use crate::{
     config::{EdgexSettings, Exporter},
@@ -33,8 +33,10 @@ pub(super) fn endpoints_of(
     settings: &EdgexSettings,
     mut endpoints: BTreeMap<String, Endpoint>,
 ) -> BTreeMap<String, Endpoint> {
-    if settings.export != Exporter::Bridge {
-        endpoints.remove(BRIDGE);
+    if settings.export != Exporter::Bridge
+        && let Some(bridge) = endpoints.remove(BRIDGE)
+    {
+        endpoints.insert(UNUSED_BRIDGE.to_owned(), bridge);
     }
     if settings.export != Exporter::Edgex {
         endpoints.retain(|name, _| !OWN_EXPORT.contains(&name.as_str()));
@@ -56,7 +58,8 @@ pub(super) fn endpoints_of(
 
 /// The bridge of a gateway, as a gateway of `lite`.
 pub(super) fn as_bridge(application: &ApplicationOutputs) -> ApplicationOutputs {
-    let management = application.endpoints.get(BRIDGE).map(|bridge| (MANAGEMENT.to_owned(), bridge.clone()));
+    let mut bridges = [BRIDGE, UNUSED_BRIDGE].into_iter().filter_map(|name| application.endpoints.get(name));
+    let management = bridges.next().map(|bridge| (MANAGEMENT.to_owned(), bridge.clone()));
     ApplicationOutputs { endpoints: management.into_iter().collect(), ..application.clone() }
 }
 
@@ -98,14 +101,8 @@ impl Session<'_> {
         let metadata = self.metadata().await?;
         let registered = metadata.services().await;
         let registered = registered.map_err(|failure| failure.to("list the device services"))?;
-        let names = self.application.endpoints.keys().filter(|name| *name != "metadata" && *name != GATEWAY);
-        let pings = names.filter_map(|name| service_at(name)).map(|called| async move {
-            let name = match called {
-                "core-command" => "command",
-                "core-keeper" => "keeper",
-                "core-consul" => "consul",
-                other => other,
-            };
+        let others = SERVICES.into_iter().filter(|(name, _)| *name != "metadata" && self.has(name));
+        let pings = others.map(|(name, called)| async move {
             let service = self.service(name).await?;
             let answered = match name {
                 "consul" => service.get::<serde_json::Value>("/v1/status/leader").await.map(drop),
@@ -115,6 +112,9 @@ impl Session<'_> {
         });
         let silent =
             join_all(pings).await.into_iter().filter_map(|answer| answer.err().map(Missing::Service));
+        if self.has(OWN_EXPORT[0]) {
+            self.gap().answered().await;
+        }
         let wanted = self.device_services(settings).into_iter();
         let unregistered = wanted.filter(|name| !registered.contains(name)).map(Missing::Registration);
         Ok(silent.chain(unregistered).collect())

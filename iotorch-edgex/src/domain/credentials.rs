@@ -124,7 +124,8 @@ async fn decide_all(session: &Session<'_>, works: &[Work]) -> Result<Vec<Result<
         .map_err(|failure| failure.to("change the users of the MQTT broker"))?;
     for (result, order) in waiting {
         if let Some(Err(failure)) = done.get(order) {
-            results[result] = Err(failure.to(format!("set up credential \"{}\"", names[result])));
+            let verb = if works[result].change().is_delete() { "remove" } else { "set up" };
+            results[result] = Err(failure.to(format!("{verb} credential \"{}\"", names[result])));
         }
     }
     Ok(results)

@@ -1,13 +1,13 @@
 //! Exports: by the bridge, or by EdgeX itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
 use iotorch_core::{
     Context, Error, ErrorKind, Observed, Result, Scope,
     model::SinkKind,
     resource::{
-        Endpoint, Export, ExportInputs, ExportSpec, ExportTarget, Job, KindName, NetAddress, Outputs,
-        ResourceId, Spec, Work,
+        ApplicationOutputs, Change, Endpoint, Export, ExportInputs, ExportSpec, ExportTarget, Job, KindName,
+        NetAddress, Outputs, Ownership, ResourceId, Spec, Work,
     },
     secret::SecretValue,
 };
@@ -16,7 +16,7 @@ use super::{
     EdgexDomain,
     application::{as_bridge, bridge_spec},
     own_export, registration,
-    session::{BRIDGE, Session},
+    session::{BRIDGE, Session, UNUSED_BRIDGE},
     unsupported,
 };
 use crate::dialect::Dialect;
@@ -98,10 +98,12 @@ impl EdgexDomain {
     /// Does a step on an export.
     pub(super) async fn export(&self, session: &Session<'_>, work: Work) -> Result<Outputs> {
         let Work::Export(job) = work else { return Err(unsupported(work.id().kind())) };
+        let dialect = session.dialect().await?;
+        self.leave_others(session, dialect, &job).await?;
         if session.has(BRIDGE) {
             return self.by_bridge(session.cx, job).await;
         }
-        match session.dialect().await? {
+        match dialect {
             Dialect::V1 if session.has("export-client") => registration::apply(session, &job).await,
             Dialect::V3Consul | Dialect::V3Keeper if session.has("app-mqtt-export") => {
                 own_export::apply(session, &job).await
@@ -111,6 +113,30 @@ impl EdgexDomain {
                 .with_source("the gateway has neither a bridge nor an export of its own")
                 .with_help("endpoint \"bridge\", or settings of the gateway: { export: edgex }")),
         }
+    }
+
+    /// Takes an export from what has carried it while the settings were others: nothing is to be sent twice.
+    async fn leave_others(&self, session: &Session<'_>, dialect: Dialect, job: &Job<Export>) -> Result<()> {
+        if let (true, Some(before)) =
+            (session.has(UNUSED_BRIDGE), job.change.before().or_else(|| job.change.after()))
+        {
+            let change = Change::Delete { before: before.clone() };
+            let (id, inputs, ownership) = (job.id.clone(), job.inputs.clone(), Ownership::Ours);
+            match self.by_bridge(session.cx, Job { id, change, inputs, ownership }).await {
+                // It is somebody else's.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                gone => drop(gone?),
+            }
+        }
+        let is_known = match dialect {
+            Dialect::V1 => false,
+            Dialect::V3Consul => session.is_secure() || session.has("consul"),
+            Dialect::V3Keeper => session.is_secure() || session.has("keeper"),
+        };
+        if is_known && !session.has("app-mqtt-export") {
+            own_export::leave(session, &job.id).await?;
+        }
+        Ok(())
     }
 
     async fn by_bridge(&self, cx: &Context, job: Job<Export>) -> Result<Outputs> {
@@ -148,16 +174,22 @@ impl EdgexDomain {
         scope: &Scope,
         mut known: BTreeSet<ResourceId>,
     ) -> Result<Vec<(ResourceId, Observed)>> {
-        let root = &scope.root;
-        known.insert(root.clone());
-        let mut recorded: BTreeMap<_, _> =
-            scope.recorded.iter().map(|(id, spec)| (id.clone(), std::sync::Arc::clone(spec))).collect();
-        if let Some(Spec::Application(spec)) = scope.recorded.get(root).map(AsRef::as_ref) {
-            recorded.insert(root.clone(), std::sync::Arc::new(bridge_spec(spec).into()));
-        }
-        let application = Some(as_bridge(&session.application));
-        let scope = Scope { root: root.clone(), known, recorded, application };
+        known.insert(scope.root.clone());
+        let scope = of_bridge(scope, &session.application, known);
         let seen = self.bridges.observe(session.cx, &scope).await?;
         Ok(seen.into_iter().filter(|(id, _)| id.kind() == KindName::Export).collect())
     }
+}
+
+/// The scope of the bridge of a gateway.
+pub(super) fn of_bridge(
+    scope: &Scope,
+    application: &ApplicationOutputs,
+    known: BTreeSet<ResourceId>,
+) -> Scope {
+    let mut recorded = scope.recorded.clone();
+    if let Some(Spec::Application(spec)) = scope.recorded.get(&scope.root).map(AsRef::as_ref) {
+        recorded.insert(scope.root.clone(), Arc::new(bridge_spec(spec).into()));
+    }
+    Scope { root: scope.root.clone(), known, recorded, application: Some(as_bridge(application)) }
 }

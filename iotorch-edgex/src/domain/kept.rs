@@ -21,6 +21,9 @@ pub(super) trait Kept: Clone + Serialize + DeserializeOwned + Send + Sync {
     /// What a person calls it.
     const WORD: &'static str;
 
+    /// Whether there can be users of the broker that go with it.
+    const HAS_USERS: bool = false;
+
     fn name(&self) -> &str;
     fn labels(&self) -> &[String];
     /// What it is like in the words of iotorch.
@@ -32,6 +35,10 @@ pub(super) trait Kept: Clone + Serialize + DeserializeOwned + Send + Sync {
     fn outputs(spec: &Spec, application: &ApplicationOutputs) -> Option<Outputs>;
     fn health(&self) -> Health {
         Health::Ready
+    }
+    /// The service that is told of it.
+    fn service(&self) -> Option<&str> {
+        None
     }
 
     fn list(
@@ -97,6 +104,8 @@ impl Kept for ProfileObject {
 impl Kept for DeviceObject {
     const WORD: &'static str = "device";
 
+    const HAS_USERS: bool = true;
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -136,6 +145,10 @@ impl Kept for DeviceObject {
             return Health::Ready;
         };
         Health::Degraded { reason: reason.to_owned() }
+    }
+
+    fn service(&self) -> Option<&str> {
+        Some(&self.service_name)
     }
 
     async fn list(metadata: &Metadata, label: Option<&str>) -> client::Result<Vec<Self>> {

@@ -1,6 +1,6 @@
 //! Profiles and devices: many in one request, each with a result of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, future::try_join_all, stream};
 use iotorch_core::{
@@ -8,10 +8,14 @@ use iotorch_core::{
     resource::{Change, Outputs, Ownership, ResourceId, Spec, Work},
 };
 
-use super::{credentials, kept::Kept, session::Session};
+use super::{
+    credentials,
+    kept::Kept,
+    session::{Session, endpoint_of},
+};
 use crate::{
-    client::{self, metadata::Metadata, object::DeviceObject},
-    convert::{Marked, device, kept, name_of, within},
+    client::{self, metadata::Metadata},
+    convert::{Marked, kept, name_of, within},
     error::{Failure, Why},
 };
 
@@ -189,6 +193,8 @@ impl Applying<'_, '_, '_> {
         let wrong = || Error::new(ErrorKind::Unexpected, format!("cannot {}", step.what()));
         let (Some(found), Some(marked)) = (found, marked) else {
             return match (step.change.after(), step.ownership) {
+                // What is gone may have left something behind: a user of the broker, or with version 1 its addressable.
+                (None, Ownership::Ours) => Ok(Some(Move::Remove)),
                 (None, _) | (_, Ownership::Release) => Ok(None),
                 (Some(after), _) => {
                     let labels = Marked::ours(&step.mark, None, T::labels_of(after));
@@ -226,8 +232,9 @@ impl Applying<'_, '_, '_> {
             Sending::Change => T::change(self.metadata, &objects, size).await,
         };
         let gave_up = items.iter().flat_map(|item| item.as_ref().err()).any(is_late);
-        self.session.note_pace(gave_up.then_some(objects.len().min(size)));
         let silent = if gave_up { silent_service(self.session, &objects).await } else { None };
+        let too_many = (gave_up && silent.is_none()).then_some(objects.len().min(size));
+        self.session.note_pace(gave_up, too_many);
         for (index, item) in indexes.into_iter().zip(items) {
             let failure = match item {
                 Ok(()) => {
@@ -257,7 +264,7 @@ impl Applying<'_, '_, '_> {
     }
 
     async fn remove<T: Kept>(&mut self, indexes: Vec<usize>) {
-        if T::WORD == DeviceObject::WORD {
+        if T::HAS_USERS {
             let ids: Vec<_> = indexes.iter().map(|index| self.steps[*index].id).collect();
             if let Err(error) = credentials::remove_of(self.session, &ids).await {
                 for index in indexes {
@@ -304,14 +311,8 @@ fn failure_of(silent: &Failure, late: &Failure) -> Error {
 /// A device service of these devices that does not answer, which explains why core-metadata waited in vain.
 async fn silent_service<T: Kept>(session: &Session<'_>, objects: &[T]) -> Option<Failure> {
     let api = session.dialect().await.ok()?.api();
-    let mut names: Vec<&'static str> = Vec::new();
-    for object in objects {
-        let Some(Spec::Device(spec)) = object.spec() else { continue };
-        names.extend(
-            device::service_of(spec.protocol).filter(|name| session.has(name) && !names.contains(name)),
-        );
-    }
-    for name in names {
+    let services: BTreeSet<_> = objects.iter().filter_map(T::service).collect();
+    for name in services.into_iter().filter_map(endpoint_of).filter(|name| session.has(name)) {
         let service = session.service(name).await.ok()?;
         if let Err(failure) = service.ping(api).await {
             return Some(failure);

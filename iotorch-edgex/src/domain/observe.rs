@@ -94,7 +94,11 @@ fn sight<T: Kept>(session: &Session<'_>, id: &ResourceId, object: &T) -> Observe
         (Some(spec), Some(outputs)) if marked.is_of(&session.cx.mark(id)) => {
             Observed::Present { spec, outputs, health: object.health() }
         }
-        (spec, _) => Observed::Foreign { owner: marked.owner(), spec },
+        (spec, _) => {
+            // Version 1 has more to a device and a profile than is kept of them, so they could not be given back as they were.
+            let is_kept_whole = Dialect::of(&session.application.version) != Some(Dialect::V1);
+            Observed::Foreign { owner: marked.owner(), spec: spec.filter(|_| is_kept_whole) }
+        }
     }
 }
 

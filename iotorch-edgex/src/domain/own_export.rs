@@ -24,6 +24,7 @@ use crate::{
         Body,
         configuration::{Configuration, Values},
     },
+    convert::NOBODY,
     error::Failure,
 };
 
@@ -33,14 +34,24 @@ const SERVICE: &str = "app-mqtt-export";
 /// Where it is noted whose the pipeline is.
 const NOTE: &str = "iotorch/app-mqtt-export";
 
-/// The name of the secret that the pipeline logs in with.
-const SECRET: &str = "mqtt";
+/// The name of the secret that the pipeline logs in with. It is one of our own: `mqtt` may hold a login of somebody else.
+const SECRET: &str = "iotorch";
 
 /// The function of the pipeline that sends.
 const FUNCTION: &str = "MQTTExport";
 
 /// What the pipeline does where nothing was said of it.
 const ORDER: &str = "Transform, MQTTExport";
+
+/// The brokers and topics that the service comes with: in its image, and in the compose files of EdgeX.
+const BROKERS: [&str; 2] = ["tcp://localhost:1883", "MQTT_BROKER_ADDRESS_PLACE_HOLDER"];
+const TOPICS: [&str; 2] = ["edgex-export", "edgex-events"];
+
+/// What every client identity that iotorch gives begins with.
+const CLIENT: &str = "iotorch-";
+
+/// What the login is overwritten with in the secure mode, where nothing can be removed and nothing may be empty.
+const NO_LOGIN: &str = "-";
 
 /// Whose the pipeline is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +62,9 @@ struct Note {
     /// The secret that it logs in with, by name and version.
     #[serde(default)]
     secret: Option<String>,
+    /// Whom it logs in as.
+    #[serde(default)]
+    user: Option<String>,
     /// Whether everything was told to the service.
     done: bool,
     /// The parameters of before.
@@ -60,6 +74,13 @@ struct Note {
     /// Whose it was before it was adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adopted: Option<Box<Self>>,
+}
+
+impl Note {
+    /// Whether it is about a resource, whichever installation made it.
+    fn is_about(&self, id: &ResourceId) -> bool {
+        Mark::parse(&self.mark).is_none_or(|mark| mark.resource == *id)
+    }
 }
 
 /// The keys of the application service.
@@ -110,7 +131,23 @@ fn next_client(mark: &str, now: &Values) -> String {
     let digest = Sha256::digest(mark.as_bytes());
     let prefix: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let number = now.get("ClientId").and_then(|id| id.rsplit_once('-')?.1.parse::<u32>().ok()).unwrap_or(0);
-    format!("iotorch-{prefix}-{}", number.wrapping_add(1))
+    format!("{CLIENT}{prefix}-{}", number.wrapping_add(1))
+}
+
+/// Whether somebody other than iotorch has told the pipeline where to send.
+fn is_by_hand(now: &Values) -> bool {
+    let is_as_shipped = |name: &str, shipped: &[&str]| {
+        now.get(name).is_none_or(|value| value.is_empty() || shipped.contains(&value.as_str()))
+    };
+    let is_shipped = is_as_shipped("BrokerAddress", &BROKERS)
+        && is_as_shipped("Topic", &TOPICS)
+        && is_as_shipped("AuthMode", &["none"]);
+    !is_shipped && !now.get("ClientId").is_some_and(|id| id.starts_with(CLIENT))
+}
+
+/// Whether a pipeline that does this sends anything.
+fn sends(order: &str) -> bool {
+    order.split(',').any(|function| function.trim() == FUNCTION)
 }
 
 fn address_of(parameters: &Values) -> Option<NetAddress> {
@@ -158,10 +195,14 @@ impl<'s, 'a> Pipeline<'s, 'a> {
             }
             let (before, order) = (note.before.clone(), note.order.clone());
             let (spec, adopted) = (after.clone(), Some(Box::new(note)));
-            return Ok(Note { mark, spec, secret: None, done: false, before, order, adopted });
+            return Ok(Note { mark, spec, secret: None, user: None, done: false, before, order, adopted });
         }
         let (before, order) = (self.parameters().await?, self.order().await?);
-        Ok(Note { mark, spec: after.clone(), secret: None, done: false, before, order, adopted: None })
+        if is_by_hand(&before) {
+            return Err(conflict(self, NOBODY));
+        }
+        let (spec, adopted) = (after.clone(), None);
+        Ok(Note { mark, spec, secret: None, user: None, done: false, before, order, adopted })
     }
 
     async fn order(&self) -> Result<String> {
@@ -183,6 +224,23 @@ impl<'s, 'a> Pipeline<'s, 'a> {
             [("SecretName", SECRET), ("SecretData/username", user), ("SecretData/password", password)];
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         self.configuration.write(&self.keys.secret, &values).await.map_err(self.failed())
+    }
+
+    /// Takes the login from the service again. What is only removed from the configuration stays in the memory of the service, so it is
+    /// overwritten first.
+    async fn forget_login(&self, note: &Note) -> Result<()> {
+        if self.session.is_secure() {
+            return match note.user {
+                Some(_) => self.write_login(NO_LOGIN, NO_LOGIN).await,
+                None => Ok(()),
+            };
+        }
+        let key = &self.keys.secret;
+        if self.configuration.read(key).await.map_err(self.failed())?.is_empty() {
+            return Ok(());
+        }
+        self.write_login("", "").await?;
+        self.configuration.remove_all(key).await.map_err(self.failed())
     }
 
     async fn write_parameters(&self, mark: &str, now: &Values, mut wanted: Values) -> Result<()> {
@@ -207,6 +265,8 @@ pub(super) async fn apply(session: &Session<'_>, job: &Job<Export>) -> Result<Ou
     let is_ours = note.as_ref().is_some_and(|note| note.mark == mark);
     let removed = Outputs::Removed { residue: Vec::new() };
     let (after, plan) = match (job.change.after(), job.ownership, note) {
+        // The one export that there is has another name, so that there is none of this.
+        (None, Ownership::Ours, Some(note)) if !note.is_about(&job.id) => return Ok(removed),
         (_, Ownership::Ours, Some(note)) if !is_ours => return Err(conflict(&pipeline, &note.mark)),
         (None, _, Some(note)) if is_ours => return give_back(&pipeline, note).await.map(|()| removed),
         (None, ..) | (_, Ownership::Release, None) => return Ok(removed),
@@ -222,7 +282,7 @@ pub(super) async fn apply(session: &Session<'_>, job: &Job<Export>) -> Result<Ou
         (Some(after), _, note) => (after, pipeline.claim(mark, after, note).await?),
     };
     let to = Destination::of(session.cx, after, &job.inputs).await?;
-    let plan = Note { spec: after.clone(), secret: secret_of(job, after), ..plan };
+    let plan = Note { spec: after.clone(), secret: secret_of(job, after), user: to.user.clone(), ..plan };
     set_up(&pipeline, plan, &to).await?;
     Ok(outputs_of(&to))
 }
@@ -250,9 +310,8 @@ async fn set_up(pipeline: &Pipeline<'_, '_>, mut note: Note, to: &Destination) -
     let (now, order) = (pipeline.parameters().await?, pipeline.order().await?);
     let wanted = parameters(to);
     let is_told = wanted.iter().all(|(name, value)| now.get(name) == Some(value));
-    let sends = order.split(',').any(|function| function.trim() == FUNCTION);
     note.done = true;
-    if is_told && sends && pipeline.note().await?.as_ref() == Some(&note) {
+    if is_told && sends(&order) && pipeline.note().await?.as_ref() == Some(&note) {
         return Ok(());
     }
     note.done = false;
@@ -261,7 +320,7 @@ async fn set_up(pipeline: &Pipeline<'_, '_>, mut note: Note, to: &Destination) -
         pipeline.write_login(user, password.expose()).await?;
     }
     pipeline.write_parameters(&note.mark, &now, wanted).await?;
-    if !sends {
+    if !sends(&order) {
         pipeline.write_order(ORDER).await?;
     }
     note.done = true;
@@ -271,16 +330,25 @@ async fn set_up(pipeline: &Pipeline<'_, '_>, mut note: Note, to: &Destination) -
 /// Gives the pipeline what it was told before, but no client identity that it was connected with.
 async fn give_back(pipeline: &Pipeline<'_, '_>, note: Note) -> Result<()> {
     let now = pipeline.parameters().await?;
-    let mut before = note.before;
+    let mut before = note.before.clone();
     before.remove("ClientId");
     pipeline.write_order(&note.order).await?;
-    if note.secret.is_some() {
-        pipeline.write_login("", "").await?;
-    }
+    pipeline.forget_login(&note).await?;
     if before.iter().any(|(name, value)| now.get(name) != Some(value)) {
         pipeline.write_parameters(&note.mark, &now, before).await?;
     }
     pipeline.configuration.remove_one(NOTE).await.map_err(pipeline.failed())
+}
+
+/// Gives the pipeline back if an export has it that goes another way by now.
+pub(super) async fn leave(session: &Session<'_>, id: &ResourceId) -> Result<()> {
+    let what = format!("give back what export \"{}\" had of EdgeX", id.name());
+    let pipeline = Pipeline::open(session, what).await?;
+    let mark = session.cx.mark(id).to_string();
+    match pipeline.note().await? {
+        Some(note) if note.mark == mark => give_back(&pipeline, note).await,
+        _ => Ok(()),
+    }
 }
 
 /// What is seen of the one export that there is.
@@ -290,35 +358,36 @@ pub(super) async fn look(
     known: &BTreeSet<ResourceId>,
 ) -> Result<Vec<(ResourceId, Observed)>> {
     let pipeline = Pipeline::open(session, "look at the export of EdgeX".to_owned()).await?;
-    let absent = known.iter().map(|id| (id.clone(), Observed::Absent));
-    let Some(note) = pipeline.note().await? else { return Ok(absent.collect()) };
-    let now = pipeline.parameters().await?;
+    let (note, now) = (pipeline.note().await?, pipeline.parameters().await?);
+    let all = |seen: Observed| known.iter().map(|id| (id.clone(), seen.clone())).collect();
+    let Some(note) = note else {
+        let by_hand = Observed::Foreign { owner: NOBODY.to_owned(), spec: None };
+        return Ok(all(if is_by_hand(&now) { by_hand } else { Observed::Absent }));
+    };
     let spec = seen(&note.spec, &now);
     let ours = Mark::parse(&note.mark)
         .filter(|mark| mark.installation == session.cx.installation && mark.resource.scope() == scope.root);
     let Some(mark) = ours else {
-        // Whatever is wanted finds the only place taken.
-        let foreign = Observed::Foreign { owner: note.mark, spec: Some(spec.into()) };
-        return Ok(known.iter().map(|id| (id.clone(), foreign.clone())).collect());
-    };
-    let user = match session.is_secure() {
-        true => None,
-        false => {
-            let login =
-                pipeline.configuration.read(&pipeline.keys.secret).await.map_err(pipeline.failed())?;
-            login.get("SecretData/username").filter(|_| note.secret.is_some()).cloned()
-        }
+        // Whatever is wanted finds the only place taken. What sends to a server has a key that nobody else could give back.
+        let spec = matches!(spec.target, ExportTarget::Sink(_)).then(|| spec.into());
+        return Ok(all(Observed::Foreign { owner: note.mark, spec }));
     };
     let address = address_of(&now).unwrap_or(NetAddress { host: String::new(), port: 0, tls: false });
     let topic = now.get("Topic").cloned().unwrap_or_default();
-    let outputs = ExportOutputs { destination: Destination::words(&address, &topic, user.as_deref()) };
-    let health = if note.done {
-        Health::Ready
-    } else {
+    let destination = Destination::words(&address, &topic, note.user.as_deref());
+    let health = if !note.done {
         Health::Degraded { reason: "the application service was not told everything".to_owned() }
+    } else if !sends(&pipeline.order().await?) {
+        let reason = format!("the application service has {FUNCTION} no more among what it does");
+        Health::Degraded { reason }
+    } else {
+        Health::Ready
     };
+    let outputs = ExportOutputs { destination };
     let present = Observed::Present { spec: spec.into(), outputs: outputs.into(), health };
-    let others = absent.filter(|(id, _)| *id != mark.resource);
+    // So that a plan for another destination is refused, and not its run.
+    let taken = Observed::Foreign { owner: note.mark, spec: None };
+    let others = known.iter().filter(|id| **id != mark.resource).map(|id| (id.clone(), taken.clone()));
     Ok(others.chain([(mark.resource.clone(), present)]).collect())
 }
 
@@ -343,6 +412,23 @@ mod tests {
         let first = of("MQTT-Export");
         assert!(first.starts_with("iotorch-") && first.ends_with("-1"), "{first}");
         assert!(of(&first).ends_with("-2"));
+    }
+
+    #[test]
+    fn what_the_service_comes_with_is_nobodys_and_what_somebody_told_it_is_theirs() {
+        let of = |broker: &str, topic: &str, login: &str, client: &str| {
+            let values =
+                [("BrokerAddress", broker), ("Topic", topic), ("AuthMode", login), ("ClientId", client)];
+            is_by_hand(&values.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        };
+        let here = "tcp://localhost:1883";
+        assert!(!of(here, "edgex-export", "none", "MQTT-Export"));
+        assert!(!of("MQTT_BROKER_ADDRESS_PLACE_HOLDER", "edgex-events", "", ""));
+        assert!(!is_by_hand(&Values::new()));
+        assert!(of("tcp://hub.example:1883", "edgex-export", "none", "MQTT-Export"));
+        assert!(of(here, "plant/1", "none", "MQTT-Export"));
+        assert!(of(here, "edgex-export", "usernamepassword", "MQTT-Export"));
+        assert!(!of("tcp://hub.example:1883", "plant/1", "none", "iotorch-1e593d5f-3"), "it was ours");
     }
 
     #[test]

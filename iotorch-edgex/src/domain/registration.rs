@@ -20,9 +20,13 @@ use super::{exports::Destination, session::Session};
 use crate::{
     client::{Body, Service, part},
     convert::{NOBODY, kept, name_of},
+    error::{Failure, Why},
 };
 
 const PATH: &str = "/api/v1/registration";
+
+/// What export-client says of a second registration with the name of another.
+const TAKEN: &str = "already taken";
 
 /// A registration, as far as iotorch has words for it.
 struct Registration {
@@ -165,8 +169,17 @@ pub(super) async fn apply(session: &Session<'_>, job: &Job<Export>) -> Result<Ou
     let registration = written(name, after, &to);
     let method = if found.is_some() { Method::PUT } else { Method::POST };
     let told = service.good(method, PATH, Body::Json(&registration)).await;
-    told.map_err(|failure| failure.to(&what))?;
+    told.map_err(|failure| match failure.why() {
+        // Something came in between, such as what an earlier call had begun.
+        Why::Said { status: 404, .. } => changed(&after.name, failure),
+        Why::Said { status: 400, message } if message.contains(TAKEN) => changed(&after.name, failure),
+        _ => failure.to(&what),
+    })?;
     Ok(Registration::read(&registration).outputs().into())
+}
+
+fn changed(name: &str, failure: Failure) -> Error {
+    Error::new(ErrorKind::NotReady, format!("export \"{name}\" has just changed")).with_source(failure)
 }
 
 pub(super) async fn look(
@@ -207,6 +220,10 @@ fn sight(found: &Registration, mark: &Mark) -> Observed {
             outputs: found.outputs().into(),
             health: Health::Ready,
         },
-        spec => Observed::Foreign { owner: found.owner(), spec: spec.clone().map(Into::into) },
+        spec => {
+            // What sends to a server has a key that nobody else could give back.
+            let sink = spec.clone().filter(|spec| matches!(spec.target, ExportTarget::Sink(_)));
+            Observed::Foreign { owner: found.owner(), spec: sink.map(Into::into) }
+        }
     }
 }

@@ -31,6 +31,9 @@ pub(crate) const GATEWAY: &str = "gateway";
 /// The endpoint of the management API of the bridge.
 pub(crate) const BRIDGE: &str = "bridge";
 
+/// What a bridge is called there that the settings have nothing to do any more: what it exports has to go from it.
+pub(crate) const UNUSED_BRIDGE: &str = "unused-bridge";
+
 /// What a broker is called among the endpoints that an application tells, if its users are made here.
 pub(crate) const BROKER: &str = "broker";
 
@@ -41,7 +44,7 @@ const USER: &str = "admin";
 const FEWEST: usize = 25;
 
 /// The services, by the names of their endpoints, and by what EdgeX calls them and their paths at the API gateway.
-const SERVICES: [(&str, &str); 9] = [
+pub(crate) const SERVICES: [(&str, &str); 9] = [
     ("metadata", "core-metadata"),
     ("command", "core-command"),
     ("keeper", "core-keeper"),
@@ -56,6 +59,11 @@ const SERVICES: [(&str, &str); 9] = [
 /// What EdgeX calls the service behind an endpoint, if it is one over HTTP.
 pub(crate) fn service_at(endpoint: &str) -> Option<&'static str> {
     SERVICES.iter().find(|(name, _)| *name == endpoint).map(|(_, service)| *service)
+}
+
+/// The endpoint of a service, by what EdgeX calls it.
+pub(crate) fn endpoint_of(service: &str) -> Option<&'static str> {
+    SERVICES.iter().find(|(_, called)| *called == service).map(|(name, _)| *name)
 }
 
 /// What is known of gateways across calls, by where they are.
@@ -74,7 +82,7 @@ pub(crate) struct Pace {
     pub(crate) size: usize,
     /// Whether it may still be at work on a request that it gave up on, so that what is there has to be looked at first.
     pub(crate) is_uncertain: bool,
-    /// How often it gave up. Once can happen; twice, and it gets fewer at a time.
+    /// How often it gave up on many. Once can happen; twice, and it gets fewer at a time.
     failures: usize,
 }
 
@@ -211,14 +219,17 @@ impl<'a> Session<'a> {
         Ok(Metadata::new(self.service("metadata").await?, self.dialect().await?))
     }
 
+    /// When its configuration can be changed next.
+    pub(crate) fn gap(&self) -> Arc<Gap> {
+        let known = |place: &Endpoint| {
+            locked(&self.known.gaps, |known| Arc::clone(known.entry(place.clone()).or_default()))
+        };
+        self.place().map(known).unwrap_or_default()
+    }
+
     /// Where its services have their configuration.
     pub(crate) async fn configuration(&self) -> Result<Configuration> {
-        let gap = match self.place() {
-            Some(place) => {
-                locked(&self.known.gaps, |known| Arc::clone(known.entry(place.clone()).or_default()))
-            }
-            None => Arc::default(),
-        };
+        let gap = self.gap();
         match self.dialect().await? {
             Dialect::V3Consul => Ok(Configuration::Consul(self.service("consul").await?, gap)),
             _ => Ok(Configuration::Keeper(self.service("keeper").await?, gap)),
@@ -246,13 +257,14 @@ impl<'a> Session<'a> {
         self.place().and_then(known).unwrap_or_default()
     }
 
-    /// Notes whether the gateway gave up on a request of `size` things.
-    pub(crate) fn note_pace(&self, gave_up_on: Option<usize>) {
+    /// Notes whether the gateway gave up on a request, and if that was because it was large, of how many things.
+    pub(crate) fn note_pace(&self, gave_up: bool, too_many: Option<usize>) {
         let Some(place) = self.place() else { return };
         locked(&self.known.paces, |known| {
             let pace = known.entry(place.clone()).or_default();
-            pace.is_uncertain = gave_up_on.is_some();
-            if let Some(size) = gave_up_on {
+            pace.is_uncertain = gave_up;
+            // A few things are not too many, whatever it was.
+            if let Some(size) = too_many.filter(|size| *size > FEWEST) {
                 pace.failures += 1;
                 if pace.failures.is_multiple_of(2) {
                     pace.size = (pace.size.min(size) / 2).max(FEWEST);

@@ -266,11 +266,14 @@ impl World {
     }
 
     pub async fn look(&self, known: &[ResourceId]) -> Result<BTreeMap<ResourceId, Observed>> {
+        Ok(self.domain.observe(&self.cx(), &self.scope(known)).await?.into_iter().collect())
+    }
+
+    pub fn scope(&self, known: &[ResourceId]) -> Scope {
         let mut known: BTreeSet<_> = known.iter().cloned().collect();
         known.insert(gateway());
         let recorded = [(gateway(), Arc::new(Spec::Application(self.spec.clone())))].into();
-        let scope = Scope { root: gateway(), known, recorded, application: Some(self.application.clone()) };
-        Ok(self.domain.observe(&self.cx(), &scope).await?.into_iter().collect())
+        Scope { root: gateway(), known, recorded, application: Some(self.application.clone()) }
     }
 
     /// How many requests to a service began so.
@@ -306,4 +309,12 @@ pub fn told(error: &Error) -> String {
     lines.extend(cause.chain.iter().map(|link| format!("  {link}")));
     lines.extend(cause.help.iter().map(|help| format!("help: {help}")));
     lines.join("\n")
+}
+
+/// Whoever asks EdgeX by its own API.
+pub fn http() -> reqwest::Client {
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let tls = tls.with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
 }

@@ -29,7 +29,12 @@ pub(crate) fn answer(world: &Arc<World>, asked: &Asked) -> Option<Answer> {
     };
     let get = asked.method == "GET";
     let answer = match path {
-        "/api/v3/ping" if get => about(json!({ "timestamp": now::date() })),
+        "/api/v3/ping" if get => {
+            if service == Service::AppMqttExport {
+                world.state().app.pinged();
+            }
+            about(json!({ "timestamp": now::date() }))
+        }
         "/api/v3/version" if get => {
             let version = service.version(world.config.release);
             let sdk = service.is_south() || service == Service::AppMqttExport;
@@ -49,18 +54,27 @@ pub(crate) fn answer(world: &Arc<World>, asked: &Asked) -> Option<Answer> {
     Some(answer)
 }
 
-/// Keeps a secret in the configuration, as services without a store of secrets do.
+/// Keeps a secret: in the configuration, or in secure mode where nobody else sees it.
 fn secret(world: &Arc<World>, asked: &Asked) -> Answer {
     let sent = asked.json();
     let name = sent["secretName"].as_str().filter(|name| !name.is_empty());
     let pairs: Option<Vec<(&str, &str)>> = sent["secretData"].as_array().and_then(|pairs| {
         pairs.iter().map(|pair| Some((pair["key"].as_str()?, pair["value"].as_str()?))).collect()
     });
-    let (Some(name), Some(pairs)) = (name, pairs.filter(|pairs| !pairs.is_empty())) else {
+    let is_whole = |pairs: &Vec<(&str, &str)>| {
+        !pairs.is_empty() && pairs.iter().all(|(key, value)| !key.is_empty() && !value.is_empty())
+    };
+    let (Some(name), Some(pairs)) = (name, pairs.filter(is_whole)) else {
         return Answer::refused(400, "JSON decode failed");
     };
     let at = format!("{}{}/Writable/InsecureSecrets/{name}", world.config.key_root(), asked.service.name());
     let mut state = world.state();
+    if world.config.secure.is_some() {
+        if asked.service == Service::AppMqttExport {
+            export::store(&mut state, name, &pairs);
+        }
+        return Answer::v3(201, json!({}));
+    }
     let mut put = |key: String, value: &str| {
         keeper::say(world, &key, Some(&value.into()));
         state.stored.keys.put(key, value.to_owned());

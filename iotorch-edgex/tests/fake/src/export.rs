@@ -20,16 +20,23 @@ use crate::{
 /// Two changes of its pipeline within this time can end it.
 const GAP: Duration = Duration::from_millis(300);
 
+/// For how long after its first answer it hears of no change.
+const DEAF: Duration = Duration::from_millis(750);
+
 #[derive(Debug, Default)]
 pub(crate) struct App {
     /// The part of its configuration that can change, as it tells it.
     pub(crate) shown: Value,
     secrets: Value,
+    /// What its store of secrets has, in secure mode.
+    stored: Value,
     /// The pipeline that it last took over, by the names in the keeper.
     processed: Value,
     /// The pipeline that runs; nothing where it could not be made.
     running: Option<Value>,
     changed: Option<Instant>,
+    /// When it first answered.
+    answered: Option<Instant>,
     exporter: Option<Exporter>,
     /// Clients of former configurations: nobody closes them.
     left: Vec<Exporter>,
@@ -54,6 +61,10 @@ impl App {
         self.shown["InsecureSecrets"]["DB"] = shared;
         self.shown["Pipeline"]["ExecutionOrder"] = pipeline["ExecutionOrder"].clone();
         self.shown["Pipeline"]["Functions"] = pipeline["Functions"].clone();
+    }
+
+    pub(crate) fn pinged(&mut self) {
+        self.answered.get_or_insert_with(Instant::now);
     }
 
     /// The old client stays connected, and goes on to connect.
@@ -135,6 +146,9 @@ pub(crate) fn changed(world: &World, state: &mut State, keys: &[String]) {
     if !own || world.is_bus_lost() || !world.runs(state, Service::AppMqttExport) {
         return;
     }
+    if world.config.deaf_at_first && state.app.answered.is_none_or(|answered| answered.elapsed() < DEAF) {
+        return;
+    }
     // What cannot be read is ignored.
     let Some((secrets, pipeline)) = written(&root, &state.stored.keys) else { return };
     let app = &mut state.app;
@@ -166,6 +180,14 @@ pub(crate) fn secret_set(state: &mut State, name: &str, pairs: &[(&str, &str)]) 
         }
     }
     app.leave();
+}
+
+/// As [`secret_set`], where there is a store of secrets.
+pub(crate) fn store(state: &mut State, name: &str, pairs: &[(&str, &str)]) {
+    for (key, value) in pairs {
+        state.app.stored[name]["SecretData"][*key] = (*value).into();
+    }
+    state.app.leave();
 }
 
 /// Exports an event, or drops it.
@@ -201,7 +223,9 @@ pub(crate) fn take(world: &World, state: &mut State, event: &Value) {
             let exporter = match &app.exporter {
                 Some(exporter) => exporter,
                 None => {
-                    let Some(target) = target(parameters, &app.secrets) else { return };
+                    let is_secure = world.config.secure.is_some();
+                    let secrets = if is_secure { &app.stored } else { &app.secrets };
+                    let Some(target) = target(parameters, secrets) else { return };
                     app.exporter.insert(Exporter::start(world, &target))
                 }
             };

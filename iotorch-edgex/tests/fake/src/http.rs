@@ -155,6 +155,9 @@ async fn ask(world: &Arc<World>, asked: Asked) -> Result<Answer, Gone> {
         Some(Fault::Refused(status)) => {
             return Ok(Answer::refused(status, "it is a fault that was asked for"));
         }
+        Some(Fault::Said(status, text)) => {
+            return Ok(Answer::text(status, "text/plain; charset=utf-8", text));
+        }
         Some(Fault::Lost) => return Err(Gone),
         Some(Fault::LostAnswer) | None => {}
     }

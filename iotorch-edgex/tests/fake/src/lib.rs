@@ -99,6 +99,8 @@ pub struct Config {
     pub patience: Duration,
     /// Whether the application service ends when its pipeline is changed twice within 0.3 s. EdgeX does now and then.
     pub strict_gap: bool,
+    /// Whether the application service does not hear of changes within 0.75 s of its first answer to a ping, as EdgeX does not.
+    pub deaf_at_first: bool,
     /// Whether requests are recorded.
     pub records: bool,
     /// Secure mode: a door with TLS in front of all services, [`Service::Gateway`]. The services themselves are asked without a
@@ -126,6 +128,7 @@ impl Config {
             late_after: Some(1),
             patience: Duration::from_millis(2500),
             strict_gap: false,
+            deaf_at_first: false,
             records: true,
             secure: None,
         }

@@ -24,6 +24,8 @@ pub enum Loss {
 pub enum Fault {
     /// It is answered with a status, and nothing is done.
     Refused(u16),
+    /// The same, with a text that is no JSON.
+    Said(u16, &'static str),
     /// The connection ends, and nothing is done.
     Lost,
     /// What it asks is done, and the connection ends before the answer.

@@ -141,6 +141,30 @@ async fn two_changes_of_the_pipeline_without_a_pause_end_the_application_service
 }
 
 #[tokio::test]
+async fn a_change_right_after_the_application_service_answers_is_not_heard() {
+    let fake = start(Config { deaf_at_first: true, ..Config::default() }).await;
+    let (keeper, app) =
+        (fake.address(Service::Keeper).unwrap(), fake.address(Service::AppMqttExport).unwrap());
+    assert_eq!(ask(app, "GET", "/api/v3/ping", Value::Null).await.status, Some(200));
+    let path = "/api/v3/kvs/key/edgex/v4/app-mqtt-export/Writable/Pipeline/Functions/MQTTExport/Parameters?flatten=true";
+    let change = json!({ "value": { "Topic": "plant/1" } });
+    assert_eq!(ask(keeper, "PUT", path, change).await.status, Some(200));
+    let told = ask(app, "GET", "/api/v3/config", Value::Null).await;
+    let topic = told.body.pointer("/config/Writable/Pipeline/Functions/MQTTExport/Parameters/topic").unwrap();
+    assert_eq!(topic, "edgex-export");
+}
+
+#[tokio::test]
+async fn a_secret_without_a_value_is_refused() {
+    let fake = start(Config::default()).await;
+    let app = fake.address(Service::AppMqttExport).unwrap();
+    let secret = |value: &str| json!({ "apiVersion": "v3", "secretName": "s", "secretData": [{ "key": "password", "value": value }] });
+    for (value, status) in [("", 400), ("-", 201)] {
+        assert_eq!(ask(app, "POST", "/api/v3/secret", secret(value)).await.status, Some(status));
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_in_a_directory_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config { data: Some(directory.path().to_owned()), ..Config::default() };
