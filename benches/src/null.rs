@@ -107,7 +107,8 @@ fn outputs(kind: KindName) -> Result<Outputs> {
         KindName::Profile => ProfileOutputs { name: "climate".into() }.into(),
         KindName::Device => {
             let endpoint = Some(Endpoint::net("127.0.0.1", 40_002));
-            DeviceOutputs { name: "device".into(), endpoint, path: Some("devices/device".into()) }.into()
+            let path = Some("devices/device".into());
+            DeviceOutputs { name: "device".into(), endpoint, path, commands: None }.into()
         }
         KindName::Export => ExportOutputs { destination: "channel as thing".into() }.into(),
         KindName::Segment | KindName::Port => return Err(unserved(kind)),

@@ -12,7 +12,7 @@ use common::{
 };
 use iotorch_core::{
     ErrorKind, Observed,
-    resource::{Change, CredentialSpec, Outputs},
+    resource::{Change, CredentialHolder, CredentialInputs, CredentialSpec, DeviceSpec, Job, Outputs, Work},
     secret::{MemorySecretStore, SecretStore, SecretValue},
 };
 use iotorch_edgex_fake::{Config, Fake, Release, Service};
@@ -56,6 +56,23 @@ async fn a_device_logs_in_with_its_own_user_and_publishes_only_under_its_own_top
     assert!(broker.takes("greenhouse.d1", &word, "command/response/7"));
     assert!(!broker.takes("greenhouse.d1", &word, "incoming/data/greenhouse.d2/temperature"));
     assert!(!broker.takes("greenhouse.d1", "a guess", TOPIC));
+}
+
+async fn a_device_takes_commands_under_the_topic_that_its_document_says() {
+    let (world, broker) = start().await;
+    let set = settings(&json!({ "commandTopic": "orders/d1" }));
+    let after = DeviceSpec { settings: set, ..device_spec("d1") };
+    let change = Change::Update { before: device_spec("d1"), after };
+    let Outputs::Device(made) = world.apply(world.device_work("d1", change)).await.unwrap() else { panic!() };
+    let Work::Credential(job) = world.credential_work(1, create(1)) else { panic!() };
+    let word = password(&world, 1).await;
+    let hears = |topic: &str| broker.tells("greenhouse.d1", &word, topic);
+    world.apply(job.clone()).await.unwrap();
+    assert!(hears("command/greenhouse.d1/#") && !hears("orders/d1/#"));
+    let holder = CredentialHolder::Device(made);
+    let inputs = CredentialInputs { holder, ..job.inputs };
+    world.apply(Job { inputs, ..job }).await.unwrap();
+    assert!(hears("orders/d1/#") && !hears("command/greenhouse.d1/#"));
 }
 
 async fn a_password_is_rotated_with_both_valid_in_between() {
@@ -128,11 +145,9 @@ async fn hundreds_of_users_are_made_and_listed_in_pages() {
     }
     let credentials: Vec<_> = (0..300)
         .map(|number| {
-            let iotorch_core::resource::Work::Credential(job) = world.credential_work(1, create(1)) else {
-                panic!()
-            };
+            let Work::Credential(job) = world.credential_work(1, create(1)) else { panic!() };
             let id = device(&format!("d{number}")).credential(1);
-            iotorch_core::resource::Job { id, ..job }.into()
+            Job { id, ..job }.into()
         })
         .collect();
     for some in credentials.chunks(200) {
@@ -157,6 +172,7 @@ fn main() -> ExitCode {
     }
     let trials = trials![
         a_device_logs_in_with_its_own_user_and_publishes_only_under_its_own_topics,
+        a_device_takes_commands_under_the_topic_that_its_document_says,
         a_password_is_rotated_with_both_valid_in_between,
         the_users_of_a_device_go_with_it,
         the_users_of_a_device_go_with_it_also_when_it_is_gone_already,

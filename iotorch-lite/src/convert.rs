@@ -264,7 +264,7 @@ pub(crate) fn outputs_of(
                 .map_err(|error| unreadable(error.to_string()))?;
             let endpoint = endpoints.get(&device.protocol.to_string()).cloned();
             let path = Some(path.clone());
-            DeviceOutputs { name, endpoint, path }.into()
+            DeviceOutputs { name, endpoint, path, commands: None }.into()
         }
         Spec::Export(_) => {
             let settings: api::Export = serde_json::from_value(object.settings.clone())

@@ -21,8 +21,8 @@ pub(crate) fn status(protocol: DeviceProtocol, labels: Labels) -> SliceStatus {
         settings: serde_json::Map::new(),
     }));
     let endpoint = Some(Endpoint::net("127.0.0.1", 1883));
-    device.outputs =
-        Some(DeviceOutputs { name: "here".into(), endpoint, path: Some("devices/here".into()) }.into());
+    let path = Some("devices/here".into());
+    device.outputs = Some(DeviceOutputs { name: "here".into(), endpoint, path, commands: None }.into());
     let mut profile = resource(&format!("{APP}/profile/machine"), Condition::Ready);
     let load = ProfileResource::builder().name("load".parse().unwrap()).value_type(ValueType::Float).build();
     profile.spec = Some(Spec::Profile(ProfileSpec { name: "machine".into(), resources: vec![load] }));
@@ -43,7 +43,7 @@ pub(crate) fn on_a_shared_gateway() -> SliceStatus {
     let mut status = slice("field", Condition::Ready);
     let mut device = resource(DEVICE, Condition::Ready);
     let name = || "field.tank-1".to_owned();
-    device.outputs = Some(DeviceOutputs { name: name(), endpoint: None, path: None }.into());
+    device.outputs = Some(DeviceOutputs { name: name(), endpoint: None, path: None, commands: None }.into());
     let mut credential = resource(&format!("{DEVICE}/credential/1"), Condition::Ready);
     let secret = "field/gw/tank-1#1".parse().unwrap();
     credential.outputs = Some(CredentialOutputs { user_name: name(), secret }.into());

@@ -199,6 +199,7 @@ mod tests {
                 name: "bench-1".into(),
                 endpoint: Some(Endpoint::net("127.0.0.1", 4101)),
                 path: Some("devices/bench-1".into()),
+                commands: None,
             }
             .into(),
         );

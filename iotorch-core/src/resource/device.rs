@@ -63,6 +63,9 @@ pub struct DeviceOutputs {
     /// The topic or path under which it sends, without the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The topic under which it takes commands, where that is not the usual one of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<String>,
 }
 
 /// A gateway's north side sending to an attachment or sink.

@@ -359,6 +359,7 @@ impl State {
                 name: device.name.clone(),
                 endpoint: inputs.application.endpoints.get("mqtt").cloned(),
                 path: Some(format!("devices/{}", device.name)),
+                commands: None,
             }
             .into(),
             (Spec::Export(export), Inputs::Export(inputs)) => {

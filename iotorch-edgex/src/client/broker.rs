@@ -59,8 +59,8 @@ pub(crate) struct User {
 /// Something to be done about a user. It is right whether it was done before or not.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Gives a user its password, its note, and the rights of a device.
-    Put { user: User, device: String, password: SecretValue },
+    /// Gives a user its password, its note, and the rights of a device: to send, and to take commands under a topic.
+    Put { user: User, device: String, commands: String, password: SecretValue },
     /// Removes a user, and its rights.
     Remove { name: String },
 }
@@ -128,13 +128,13 @@ impl Broker {
 /// The commands of an order. What is there already is changed, what is not is made: one of two commands always finds nothing to do.
 fn commands_of(order: &Order) -> Vec<Value> {
     match order {
-        Order::Put { user, device, password } => {
+        Order::Put { user, device, commands, password } => {
             let role = role_of(&user.name);
             let acl = |kind: &str, topic: String| json!({ "acltype": kind, "topic": topic, "priority": 0, "allow": true });
             let acls = json!([
                 acl("publishClientSend", format!("incoming/data/{device}/#")),
                 acl("publishClientSend", "command/response/#".to_owned()),
-                acl("subscribePattern", format!("command/{device}/#")),
+                acl("subscribePattern", format!("{commands}/#")),
             ]);
             let roles = json!([{ "rolename": role, "priority": 0 }]);
             let client = |command: &str| {

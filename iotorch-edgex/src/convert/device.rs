@@ -99,7 +99,8 @@ fn labels_from(labels: &[String]) -> Labels {
     labels.iter().map(label).collect()
 }
 
-fn command_topic(name: &str) -> String {
+/// The topic under which a device takes commands that has no other one.
+pub(crate) fn command_topic(name: &str) -> String {
     format!("command/{name}")
 }
 
@@ -213,7 +214,10 @@ pub(crate) fn outputs_of(device: &DeviceSpec, application: &ApplicationOutputs) 
         (DeviceProtocol::Coap, _) => ("device-coap", Some(format!("a1r/{name}"))),
         _ => ("", None),
     };
-    DeviceOutputs { name: name.clone(), endpoint: application.endpoints.get(endpoint).cloned(), path }
+    let settings = DeviceSettings::read(&device.settings, device.protocol).unwrap_or_default();
+    let commands = settings.command_topic.filter(|topic| *topic != command_topic(name));
+    let endpoint = application.endpoints.get(endpoint).cloned();
+    DeviceOutputs { name: name.clone(), endpoint, path, commands }
 }
 
 #[cfg(test)]

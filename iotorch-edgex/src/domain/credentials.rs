@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use iotorch_core::{
     Error, ErrorKind, Mark, Result,
-    resource::{CredentialOutputs, CredentialSpec, KindName, Outputs, Ownership, ResourceId, Spec, Work},
+    resource::{
+        CredentialHolder, CredentialOutputs, CredentialSpec, KindName, Outputs, Ownership, ResourceId, Spec,
+        Work,
+    },
     secret::SecretRef,
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::session::Session;
 use crate::{
     client::broker::{Order, User},
-    convert::{NOBODY, name_of},
+    convert::{NOBODY, device::command_topic, name_of},
     error::Failure,
 };
 
@@ -163,7 +166,17 @@ async fn decide(session: &Session<'_>, work: &Work, name: &str, found: Option<&U
     let host = work.id().host().map(|host| name_of(&host)).unwrap_or_default();
     let password = session.cx.secret(&after.secret).await?;
     let user = User { name: name.to_owned(), note: written };
-    Ok(Decision::Order(Order::Put { user, device: host, password }, outputs))
+    let commands = topic_of(work).unwrap_or_else(|| command_topic(&host));
+    Ok(Decision::Order(Order::Put { user, device: host, commands, password }, outputs))
+}
+
+/// The topic under which the device takes commands, where that is not the usual one.
+fn topic_of(work: &Work) -> Option<String> {
+    let Work::Credential(job) = work else { return None };
+    match &job.inputs.holder {
+        CredentialHolder::Device(device) => device.commands.clone(),
+        CredentialHolder::Attachment { .. } => None,
+    }
 }
 
 fn conflict(verb: &str, name: &str, note: &Note) -> Error {

@@ -84,6 +84,14 @@ impl Mosquitto {
         let said = Command::new("mosquitto_pub").args(args).args(["-t", topic, "-m", "1"]).output().unwrap();
         said.status.success() && !String::from_utf8_lossy(&said.stderr).contains("failed")
     }
+
+    /// Whether somebody can subscribe to a topic, as mosquitto's own client finds.
+    pub fn tells(&self, user: &str, password: &str, topic: &str) -> bool {
+        let port = self.address.port().to_string();
+        let args = ["-h", "127.0.0.1", "-p", &port, "-u", user, "-P", password, "-V", "5", "-E"];
+        let said = Command::new("mosquitto_sub").args(args).args(["-t", topic]).output().unwrap();
+        said.status.success() && !String::from_utf8_lossy(&said.stderr).contains("denied")
+    }
 }
 
 fn run(command: &mut Command) -> std::process::ExitStatus {

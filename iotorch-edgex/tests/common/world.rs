@@ -231,6 +231,7 @@ impl World {
             name: "greenhouse.d1".to_owned(),
             endpoint: None,
             path: None,
+            commands: None,
         });
         let inputs = CredentialInputs { application: self.application.clone(), holder };
         job::<Credential>(device("d1").credential(generation), change, inputs)

@@ -30,7 +30,7 @@ fn outputs_of(spec: &Spec) -> Result<Outputs> {
         Spec::Profile(profile) => Ok(ProfileOutputs { name: profile.name.clone() }.into()),
         Spec::Device(device) => {
             let path = Some(format!("readings/{}", device.name));
-            Ok(DeviceOutputs { name: device.name.clone(), endpoint: None, path }.into())
+            Ok(DeviceOutputs { name: device.name.clone(), endpoint: None, path, commands: None }.into())
         }
         Spec::Application(application) => Ok(software(&application.admin)),
         other => Err(Error::new(ErrorKind::Unsupported, format!("cannot keep a {} in a file", other.kind()))),
