@@ -5,7 +5,7 @@
 mod lab;
 
 use iotorch_core::{
-    ErrorKind, Intent, Orchestrator, RunOptions,
+    ErrorKind, Health, Intent, Orchestrator, RunOptions,
     model::{ByteSize, Capacity, Places, Slice, SliceSpec},
     plan::{Reason, Summary},
     resource::{Change, Ownership, Spec},
@@ -67,6 +67,28 @@ fn what_was_changed_outside_is_shown_with_the_field_and_put_right() {
         let plan = lab.engine.plan(&reconcile()).await.unwrap();
         assert_eq!(plan.slices[0].steps[0].reason, Reason::Drifted { fields: vec!["/settings".into()] });
         lab.engine.apply(plan, RunOptions::default()).await.unwrap();
+        assert!(lab.engine.plan(&reconcile()).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_somebody_has_done_to_an_attachment_is_told_by_what_is_wrong_with_it_and_put_right() {
+    in_virtual_time(async {
+        let lab = applied().await;
+        let reason = "no rule stores what is sent to its channel";
+        lab.world.change(&id("greenhouse/here/space/hub/app/tenant/attachment/gw"), |object| {
+            if let Spec::Attachment(attachment) = &mut object.spec {
+                attachment.changed_outside = Some(reason.into());
+            }
+            object.health = Health::Degraded { reason: reason.into() };
+        });
+        let status = lab.engine.status(&slice("greenhouse")).await.unwrap();
+        assert_eq!(status.condition, Condition::Degraded { reason: format!("attachment gw {reason}") });
+        let plan = lab.engine.plan(&reconcile()).await.unwrap();
+        let drifted = Reason::Drifted { fields: vec!["/changedOutside".into()] };
+        assert_eq!(plan.slices[0].steps[0].reason, drifted);
+        lab.engine.apply(plan, RunOptions::default()).await.unwrap();
+        assert_eq!(lab.engine.status(&slice("greenhouse")).await.unwrap().condition, Condition::Ready);
         assert!(lab.engine.plan(&reconcile()).await.unwrap().is_empty());
     });
 }

@@ -186,10 +186,10 @@ pub(crate) fn spec_of(object: &Managed<Value>, base: Option<&Spec>) -> Option<Sp
     let name = name_of(&object.path).to_owned();
     Some(match object.kind {
         Kind::Tenant => match base {
-            Some(Spec::Tenant(base)) => TenantSpec { name, secret: base.secret.clone() }.into(),
+            Some(Spec::Tenant(base)) => TenantSpec::new(name, base.secret.clone()).into(),
             _ => return None,
         },
-        Kind::Attachment => AttachmentSpec { name }.into(),
+        Kind::Attachment => AttachmentSpec::new(name).into(),
         Kind::Credential => match base {
             Some(Spec::Credential(base)) => {
                 CredentialSpec { generation: name.parse().ok()?, secret: base.secret.clone() }.into()

@@ -393,7 +393,7 @@ async fn a_tenant_is_changed_by_a_new_secret_only_where_it_differs() {
     let mut world = World::open(dir.path()).await;
     world.deploy("cloud", "hub", Role::Server).await;
     let inputs = iotorch_core::resource::InApplication { application: world.application(&server()) };
-    let spec = TenantSpec { name: "greenhouse".to_owned(), secret: secret("hub/tenant") };
+    let spec = TenantSpec::new("greenhouse", secret("hub/tenant"));
     world.make::<Tenant>(&server().tenant(), spec, inputs).await;
     let work = world.made.last().unwrap().work.clone();
     let other = with_spec(&work, |spec| {

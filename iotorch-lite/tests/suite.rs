@@ -189,10 +189,7 @@ impl Subject for Lite {
                 |version: u32| CredentialSpec { generation: 1, secret: secret(&format!("{name}#{version}")) };
             Sample::new(holder.credential(1), spec(1)).updated_to(spec(2))
         };
-        let tenant = |version: u32| TenantSpec {
-            name: "greenhouse".to_owned(),
-            secret: secret(&format!("hub/tenant#{version}")),
-        };
+        let tenant = |version: u32| TenantSpec::new("greenhouse", secret(&format!("hub/tenant#{version}")));
         let profile =
             |part: &str, text: &str| ProfileSpec { name: part.to_owned(), resources: resources(text) };
         let turned = r#"[{ "name": "open", "type": "bool" }, { "name": "closed", "type": "bool" }]"#;
@@ -219,7 +216,7 @@ impl Subject for Lite {
         vec![
             application(server(), "hub", Role::Server),
             Sample::new(server().tenant(), tenant(1)).updated_to(tenant(2)),
-            Sample::new(attachment(), AttachmentSpec { name: "gw".to_owned() }),
+            Sample::new(attachment(), AttachmentSpec::new("gw")),
             credential(attachment(), "hub/gw/key"),
             application(gateway(), "gw", Role::Gateway),
             Sample::new(gateway().profile(&name("sensor")), profile("sensor", RESOURCES))

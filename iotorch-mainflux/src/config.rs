@@ -90,7 +90,8 @@ pub(crate) fn check_endpoints(external: &External) -> Vec<Issue> {
     }
     let message = format!("an external server needs the endpoints {}", quoted(&missing));
     let help = "Mainflux needs \"users\", \"things\" and \"mqtt\"; SuperMQ and Magistrala \"users\", \"domains\", \
-                \"channels\", \"clients\" and \"mqtt\"; \"api\" stands for all that speak HTTP";
+                \"channels\", \"clients\" and \"mqtt\", and Magistrala \"rules\" to store messages; \"api\" stands \
+                for all that speak HTTP";
     vec![Issue::new("/external/endpoints", message).with_help(help)]
 }
 

@@ -7,9 +7,9 @@ use iotorch_core::{
         ApplicationOutputs, AttachmentOutputs, AttachmentSpec, CredentialOutputs, CredentialSpec, KindName,
         MqttVersion, ResourceId, Spec,
     },
-    secret::SecretValue,
+    secret::{SecretRef, SecretValue},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -37,11 +37,39 @@ pub(crate) struct Note {
     /// What was noted before it was adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) was: Option<Value>,
+    /// How it was before it was adopted.
+    #[serde(skip_serializing_if = "Before::is_as_ours")]
+    pub(crate) before: Before,
+    /// Somebody had given the thing another key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rekeyed: bool,
+}
+
+/// What an object was, before it was adopted, that ours are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Before {
+    pub(crate) disabled: bool,
+    /// It was not connected to the channel.
+    pub(crate) apart: bool,
+}
+
+impl Before {
+    fn is_as_ours(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Note {
     pub(crate) fn new(mark: &Mark, spec: impl Into<Spec>) -> Self {
-        Self { mark: mark.to_string(), spec: Some(spec.into()), id: None, was: None }
+        let mut spec = spec.into();
+        // What somebody has done to it is mended, also when that is undone.
+        match &mut spec {
+            Spec::Tenant(tenant) => tenant.changed_outside = None,
+            Spec::Attachment(attachment) => attachment.changed_outside = None,
+            _ => {}
+        }
+        Self { mark: mark.to_string(), spec: Some(spec), ..Self::default() }
     }
 
     /// The note in metadata; what is not there, or cannot be read, is left out.
@@ -54,6 +82,12 @@ impl Note {
             spec: note.get("spec").cloned().and_then(|spec| serde_json::from_value(spec).ok()),
             id: text("id"),
             was: note.get("was").cloned(),
+            before: note
+                .get("before")
+                .cloned()
+                .and_then(|before| serde_json::from_value(before).ok())
+                .unwrap_or_default(),
+            rekeyed: note.get("rekeyed").and_then(Value::as_bool).unwrap_or_default(),
         }
     }
 
@@ -84,9 +118,10 @@ pub(crate) fn given_back(metadata: &Map<String, Value>, dialect: Dialect) -> Map
 }
 
 /// What is noted at first with an object that is adopted.
-pub(crate) fn adopted(note: Note, metadata: &Map<String, Value>) -> Note {
-    let was = metadata.get(KEY).cloned().unwrap_or_default();
-    Note { was: Some(was), ..note }
+pub(crate) fn adopted(note: Note, object: &Object) -> Note {
+    let was = object.metadata.get(KEY).cloned().unwrap_or_default();
+    let before = Before { disabled: object.is_disabled, ..Before::default() };
+    Note { was: Some(was), before, ..note }
 }
 
 /// The objects about a resource: those with its mark, and those of somebody else that are in its place.
@@ -181,16 +216,29 @@ pub(crate) fn credential_outputs(thing: &Object, spec: &CredentialSpec) -> Crede
     CredentialOutputs { user_name: thing.id.clone(), secret: spec.secret.clone() }
 }
 
-/// What an object is, as iotorch would want it; `None` where that cannot be told.
-pub(crate) fn spec_of(kind: KindName, object: &Object) -> Option<Spec> {
-    match kind {
-        KindName::Attachment => Some(AttachmentSpec { name: object.name.clone() }.into()),
+/// What the object of a resource is, as iotorch would want it; `None` where that cannot be told. Only the secret of the resource itself can
+/// be noted there: a server that could name another would be sent it.
+pub(crate) fn spec_of(id: &ResourceId, object: &Object) -> Option<Spec> {
+    match id.kind() {
+        KindName::Attachment => Some(AttachmentSpec::new(object.name.clone()).into()),
         KindName::Credential => match Note::read(&object.metadata).spec {
-            Some(Spec::Credential(spec)) => Some(spec.into()),
+            Some(Spec::Credential(spec)) if is_own_secret(id, &spec.secret) => Some(spec.into()),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// The name of the secret of a tenant, or of a key of an attachment, as core makes it.
+pub(crate) fn secret_of(id: &ResourceId) -> String {
+    let host = id.host().filter(|_| id.kind() == KindName::Credential);
+    let tail = host.map_or_else(|| "tenant".to_owned(), |attachment| format!("{}/key", attachment.name()));
+    format!("{}/{}/{tail}", id.slice(), id.part().unwrap_or_default())
+}
+
+/// Whether a secret is one that core has made for this resource.
+pub(crate) fn is_own_secret(id: &ResourceId, secret: &SecretRef) -> bool {
+    secret.name() == secret_of(id)
 }
 
 /// The password of a user that could not be deleted: only who has the administrator's can log in with it.
@@ -293,12 +341,18 @@ mod tests {
     #[test]
     fn what_others_noted_stays_and_what_was_adopted_is_given_back() {
         let own = mark("a1", "s/external/hub/app/tenant/attachment/gw");
-        let before = object("1", "gw", serde_json::json!({ "mark": "b2/s/external/hub/app" })).metadata;
-        let note = adopted(Note::new(&own, AttachmentSpec { name: "gw".to_owned() }), &before);
-        let after = note.write(&before);
+        let mut found = object("1", "gw", serde_json::json!({ "mark": "b2/s/external/hub/app" }));
+        found.is_disabled = true;
+        let before = &found.metadata;
+        let note = adopted(Note::new(&own, AttachmentSpec::new("gw")), &found);
+        assert!(note.before.disabled);
+        let after = note.write(before);
         assert_eq!((&after["theirs"], Note::read(&after)), (&serde_json::json!(1), note));
-        assert_eq!(given_back(&after, Dialect::MainfluxRaw), before);
-        let bare = Note::new(&own, AttachmentSpec { name: "gw".to_owned() }).write(&Map::new());
+        assert_eq!(given_back(&after, Dialect::MainfluxRaw), *before);
+        let touched =
+            AttachmentSpec { changed_outside: Some("disabled".to_owned()), ..AttachmentSpec::new("gw") };
+        assert_eq!(Note::new(&own, touched), Note::new(&own, AttachmentSpec::new("gw")));
+        let bare = Note::new(&own, AttachmentSpec::new("gw")).write(&Map::new());
         assert!(given_back(&bare, Dialect::MainfluxRaw).is_empty());
         assert_eq!(given_back(&bare, Dialect::SuperMq)["iotorch"], serde_json::json!({}));
     }

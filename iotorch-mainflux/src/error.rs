@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     NoToken { status: u16, message: String },
     /// A token that was given out just now is refused.
     TokenRefused(Service),
+    /// The service wants users whose e-mail addresses are verified, and nobody reads mail to those of slices.
+    Unverified(Service),
     /// An answer that says no.
     Answer { service: Service, status: u16, message: String, kind: ErrorKind },
     /// The reader does not let a thing read, and does not say why.
@@ -70,6 +72,9 @@ impl fmt::Display for Failure {
                 out,
                 "the service \"{service}\" refuses a token that was given out just now, as it does while \"auth\" is away"
             ),
+            Self::Unverified(service) => {
+                write!(out, "the service \"{service}\" lets nobody in whose address is not verified: {UNVERIFIED}")
+            }
             Self::Answer { service, status, message, .. } if message.is_empty() => {
                 write!(out, "the service \"{service}\" answered with status {status}")
             }
@@ -115,10 +120,20 @@ impl Failure {
             | Self::TokenRefused(_)
             | Self::Incomplete { .. } => ErrorKind::Unavailable,
             Self::Timeout(_) => ErrorKind::Timeout,
-            Self::Refused { .. } | Self::Unread => ErrorKind::Denied,
+            Self::Refused { .. } | Self::Unread | Self::Unverified(_) => ErrorKind::Denied,
             Self::Answer { kind, .. } => *kind,
             Self::Unreadable(..) => ErrorKind::Unexpected,
             Self::Invalid(_) => ErrorKind::Invalid,
+        }
+    }
+
+    /// What a person can do about it, where that is known.
+    pub(crate) const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Unverified(_) => Some(
+                "set SMQ_ALLOW_UNVERIFIED_USER=true at the services of the server (Magistrala 0.30: MG_ALLOW_UNVERIFIED_USER)",
+            ),
+            _ => None,
         }
     }
 
@@ -158,6 +173,9 @@ const DATABASE_AWAY: [&str; 3] = ["create entity failed", "add connection failed
 /// What SuperMQ says of what somebody has already.
 const TAKEN: [&str; 3] = ["already exists", "already registered", "not available"];
 
+/// What SuperMQ says, with status 401, to a user whose e-mail address nobody has verified.
+pub(crate) const UNVERIFIED: &str = "email not verified";
+
 fn kind_of(status: u16, message: &str) -> ErrorKind {
     match status {
         400 if DATABASE_AWAY.contains(&message) => ErrorKind::Unavailable,
@@ -178,11 +196,33 @@ fn kind_of(status: u16, message: &str) -> ErrorKind {
 /// What an answer says in words: Mainflux under `error`, SuperMQ under `message`.
 pub(crate) fn message_of(body: &str) -> String {
     let read: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let said = read.as_ref().and_then(|read| read.get("error").or_else(|| read.get("message"))?.as_str());
+    let words = |name: &str| read.as_ref()?.get(name)?.as_str().filter(|words| !words.is_empty());
+    // SuperMQ up to 0.18.3 has both, and the first may be empty.
+    let said = words("error").or_else(|| words("message"));
     match (said, &read) {
         (Some(said), _) => said.to_owned(),
         // An object without words says nothing.
         (None, Some(serde_json::Value::Object(_))) => String::new(),
         _ => body.trim().replace(['\n', '\r'], " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_an_answer_are_found_wherever_a_release_has_them() {
+        let said = [
+            (r#"{"error":"entity already exists"}"#, "entity already exists"),
+            (r#"{"message":"entity not found"}"#, "entity not found"),
+            (r#"{"error":"","message":"failed to enable client"}"#, "failed to enable client"),
+            (r#"{"error":"invalid name size","message":"something went wrong"}"#, "invalid name size"),
+            (r#"{"error":"","message":""}"#, ""),
+            ("404 page not found\n", "404 page not found"),
+        ];
+        for (body, words) in said {
+            assert_eq!(message_of(body), words, "{body}");
+        }
     }
 }

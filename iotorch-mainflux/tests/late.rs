@@ -8,7 +8,7 @@ use common::{
     wire::{Listing, Person},
 };
 use futures::FutureExt;
-use iotorch_core::resource::Outputs;
+use iotorch_core::{Observed, resource::Outputs};
 use iotorch_mainflux_fake::{Asked, Fake, Held, Release};
 use std::{
     future::Future,
@@ -263,7 +263,10 @@ async fn what_arrives_after_a_delete_is_found(release: Release) {
     }
     held.let_go();
     held.done().await;
-    // Nobody has connected it, so it is no use yet; a delete of the attachment takes it along.
+    // Nobody has connected it, so it is no use; the next plan removes it.
+    let seen = world.look().await.unwrap();
+    assert!(matches!(&seen[&credential], Observed::Present { .. }), "{seen:?}");
+    // A delete of the attachment takes it along.
     world.delete(&attachment).await;
     assert_eq!(Person::tenant(&world).await.listing().await, Listing::default());
 }

@@ -185,13 +185,14 @@ impl Engine {
                     .map_or_else(|| self.shared.clock.now(), |sighting| sighting.since);
                 Condition::Unknown { since, reason: cause.root().to_owned() }
             }
-            Sight::Present { health, .. } => match self.drift(record, seen) {
-                Some(how) => Condition::Degraded { reason: how },
-                None => match health {
-                    Health::Ready => Condition::Ready,
-                    Health::Degraded { reason } => Condition::Degraded { reason: reason.clone() },
-                    Health::Failed { reason } => Condition::Failed { reason: reason.clone() },
+            // What is wrong with it tells a person more than that somebody has changed it.
+            Sight::Present { health, .. } => match health {
+                Health::Ready => match self.drift(record, seen) {
+                    Some(how) => Condition::Degraded { reason: how },
+                    None => Condition::Ready,
                 },
+                Health::Degraded { reason } => Condition::Degraded { reason: reason.clone() },
+                Health::Failed { reason } => Condition::Failed { reason: reason.clone() },
             },
             Sight::Absent => Condition::Failed { reason: "removed outside".into() },
             Sight::Foreign { owner, .. } => Condition::Failed { reason: format!("belongs to {owner} now") },

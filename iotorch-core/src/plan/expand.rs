@@ -223,10 +223,8 @@ impl Expansion<'_> {
         };
         let id = self.software(&software, origin)?.tenant();
         let generation = (self.around.generation)(&id);
-        let tenant = TenantSpec {
-            name: self.slice.name.to_string(),
-            secret: self.secret(format_args!("{}/tenant", server.name), generation)?,
-        };
+        let secret = self.secret(format_args!("{}/tenant", server.name), generation)?;
+        let tenant = TenantSpec::new(self.slice.name.to_string(), secret);
         self.add(id, &server.application, tenant, Vec::new(), origin);
         Ok(())
     }
@@ -270,7 +268,7 @@ impl Expansion<'_> {
             })?;
         let host = self.application_of(&server.name, server.external.is_some())?;
         let attachment = host.tenant().attachment(&gateway.name);
-        let spec = AttachmentSpec { name: self.qualified(gateway.name.as_str(), &host) };
+        let spec = AttachmentSpec::new(self.qualified(gateway.name.as_str(), &host));
         self.add(attachment.clone(), &server.application, spec, Vec::new(), origin);
         let generation = (self.around.generation)(&attachment);
         let secret = self.secret(format_args!("{}/{}/key", server.name, gateway.name), generation)?;

@@ -58,6 +58,16 @@ pub struct TenantSpec {
     pub name: String,
     /// Its password or token; minted by core.
     pub secret: SecretRef,
+    /// What somebody has done to it, as it was seen, where to make it again mends that; a document never has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_outside: Option<String>,
+}
+
+impl TenantSpec {
+    /// An account that nobody else has touched.
+    pub fn new(name: impl Into<String>, secret: SecretRef) -> Self {
+        Self { name: name.into(), secret, changed_outside: None }
+    }
 }
 
 /// What a Tenant tells.
@@ -76,6 +86,16 @@ pub struct TenantOutputs {
 pub struct AttachmentSpec {
     /// Its name at the server: the gateway's, qualified by the slice where the server is shared.
     pub name: String,
+    /// What somebody has done to it, as it was seen, where to make it again mends that; a document never has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_outside: Option<String>,
+}
+
+impl AttachmentSpec {
+    /// An attachment that nobody else has touched.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), changed_outside: None }
+    }
 }
 
 /// What an Attachment needs to know.

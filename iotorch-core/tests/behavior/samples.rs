@@ -178,11 +178,11 @@ pub(crate) fn in_server() -> Vec<Sample> {
     let tenant = server().tenant();
     let mut samples = vec![
         application(server(), "hub", Role::Server),
-        Sample::new(tenant.clone(), TenantSpec { name: "greenhouse".into(), secret: secret("hub/tenant") }),
+        Sample::new(tenant.clone(), TenantSpec::new("greenhouse", secret("hub/tenant"))),
     ];
     for name in ["gw", "gw-2"] {
         let attachment = tenant.attachment(&part(name));
-        samples.push(Sample::new(attachment.clone(), AttachmentSpec { name: name.to_owned() }));
+        samples.push(Sample::new(attachment.clone(), AttachmentSpec::new(name)));
         samples.push(credential(&attachment, &format!("hub/{name}")));
     }
     samples

@@ -263,11 +263,11 @@ impl World {
         self.deploy("edge-1", "gw", Role::Gateway).await;
         let (hub, gw) = (self.application(&server()), self.application(&gateway()));
 
-        let spec = TenantSpec { name: "greenhouse".to_owned(), secret: secret("hub/tenant") };
+        let spec = TenantSpec::new("greenhouse", secret("hub/tenant"));
         let inputs = InApplication { application: hub.clone() };
         let made = self.make::<Tenant>(&server().tenant(), spec, inputs).await;
         let Outputs::Tenant(tenant) = made else { panic!() };
-        let spec = AttachmentSpec { name: "gw".to_owned() };
+        let spec = AttachmentSpec::new("gw");
         let inputs = AttachmentInputs { application: hub.clone(), tenant: tenant.clone() };
         let made = self.make::<Attachment>(&attachment(), spec, inputs).await;
         let Outputs::Attachment(attached) = made else { panic!() };

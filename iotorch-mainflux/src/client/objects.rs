@@ -161,7 +161,7 @@ impl Api {
         }
     }
 
-    /// Makes several things in one request, all or none.
+    /// Makes several things in one request: all or none, except on Mainflux 0.13, which makes those before the one that it refuses.
     pub(crate) async fn create_things(&self, account: &Account, new: &[New]) -> Result<Made, Failure> {
         let (service, path, _) = self.place(account, Sort::Thing)?;
         let body = new.iter().map(|new| self.body_of(new)).collect();
@@ -217,13 +217,24 @@ impl Api {
         self.change(account, &call.with_body(json!({ word: key.expose() }))).await
     }
 
-    /// Enables an object of SuperMQ again.
-    pub(crate) async fn enable(&self, account: &Account, sort: Sort, id: &str) -> Result<(), Failure> {
+    /// Enables an object of SuperMQ, or disables it.
+    pub(crate) async fn switch(
+        &self,
+        account: &Account,
+        sort: Sort,
+        id: &str,
+        is_on: bool,
+    ) -> Result<(), Failure> {
         let (service, path, _) = self.place(account, sort)?;
-        let call = Call::new(service, Method::POST, format!("{path}/{}/enable", part(id)?));
+        let word = if is_on { "enable" } else { "disable" };
+        let call = Call::new(service, Method::POST, format!("{path}/{}/{word}", part(id)?));
         match self.change(account, &call).await {
-            // It is enabled already.
-            Err(failure) if failure.status() == Some(422) => Ok(()),
+            // It may be so already. Up to 0.18.3 all refusals are in the same words, so it is looked at.
+            Err(failure) if matches!(failure.status(), Some(409 | 422)) => {
+                let objects = self.objects(account, sort).await?;
+                let is_so = objects.iter().any(|object| object.id == id && object.is_disabled != is_on);
+                if is_so { Ok(()) } else { Err(failure) }
+            }
             done => done,
         }
     }
@@ -268,6 +279,27 @@ impl Api {
         }
     }
 
+    /// Disconnects a thing from a channel; one that is not connected stays so.
+    pub(crate) async fn disconnect(
+        &self,
+        account: &Account,
+        channel: &str,
+        thing: &str,
+    ) -> Result<(), Failure> {
+        let (channel, thing) = (part(channel)?, part(thing)?);
+        if self.dialect.is_mainflux() {
+            let path = format!("/channels/{channel}/things/{thing}");
+            let answer = self.call(account, &Call::new(Service::Things, Method::DELETE, path)).await?;
+            return match answer.status {
+                404 => Ok(()),
+                _ => answer.success().map(drop),
+            };
+        }
+        let body = json!({ "channel_ids": [channel], "client_ids": [thing], "types": CONNECTIONS });
+        let path = format!("/{}/channels/disconnect", self.domain_of(account)?);
+        self.change(account, &Call::post(Service::Channels, path, body)).await
+    }
+
     async fn connect_for(
         &self,
         account: &Account,
@@ -297,7 +329,7 @@ impl Api {
 
     /// What it means that SuperMQ forbids a user something in the user's own domain: it says so also while auth or SpiceDB
     /// is away, and then gives out no token either.
-    pub(super) async fn forbidden(&self, account: &Account, said: Failure) -> Failure {
+    pub(crate) async fn forbidden(&self, account: &Account, said: Failure) -> Failure {
         if self.dialect.is_mainflux() {
             return said;
         }

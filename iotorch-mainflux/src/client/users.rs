@@ -1,6 +1,7 @@
 //! Users: who is logged in, and with which password.
 
 use super::{Answer, Api, Call, Dialect, Failure, Service};
+use crate::error::UNVERIFIED;
 use iotorch_core::secret::SecretValue;
 use reqwest::Method;
 use serde::Deserialize;
@@ -146,7 +147,9 @@ impl Api {
     fn refusal(&self, account: &Account, answer: &Answer) -> Failure {
         let message = answer.message();
         let is_wrong = match answer.status {
-            401 | 403 | 404 => true,
+            401 | 403 => true,
+            // Mainflux 0.13 says so while auth is away, and SuperMQ where there is no such user.
+            404 => !self.dialect.is_mainflux(),
             // SuperMQ says so of a wrong password, and of what it does not reach.
             422 => !self.dialect.is_mainflux() && !message.contains("failed to issue token"),
             _ => false,
@@ -156,13 +159,13 @@ impl Api {
         }
         match answer.status {
             // The request is well formed: Mainflux says "non-existent user" while auth is away.
-            status @ (400 | 422) => Failure::NoToken { status, message },
+            status @ (400 | 404 | 422) => Failure::NoToken { status, message },
             _ => answer.failure(),
         }
     }
 
-    /// Says that a password was refused. Mainflux 0.12 says the same while its database is away, and SuperMQ says 401 then, as its older
-    /// releases say of a wrong password too.
+    /// Says that a password was refused. Mainflux 0.12 says the same while its database is away; Mainflux 0.13 and SuperMQ say 401 then,
+    /// as the former and older releases of the latter say of a wrong password too.
     pub(crate) fn refused(&self, account: &Account, is_certain: bool) -> Failure {
         let is_certain = is_certain && self.dialect != Dialect::MainfluxRaw;
         Failure::Refused { user: account.login.clone(), is_certain }
@@ -189,6 +192,9 @@ impl Api {
             None => self.new_token(account).await?,
         };
         let answer = self.services.send(call, Some(&self.dialect.user(&token))).await?;
+        if answer.status == 401 && answer.message() == UNVERIFIED {
+            return Err(Failure::Unverified(call.service));
+        }
         if !self.is_expired(&answer) {
             return Ok(answer);
         }
@@ -296,14 +302,27 @@ impl Api {
         listed.into_iter().map(|user| serde_json::from_value(user).map_err(unreadable)).collect()
     }
 
-    /// A domain; `None` if there is none.
+    /// A domain; `None` if the user has none with this id.
     pub(crate) async fn domain(&self, user: &Account, id: &str) -> Result<Option<Domain>, Failure> {
         let answer =
             self.call(user, &Call::get(Service::Domains, format!("/domains/{}", super::part(id)?))).await?;
         match answer.status {
             404 => Ok(None),
+            // SuperMQ up to 0.18.3 says so of one that is not there: 403 to users, 400 to administrators. The list of domains tells.
+            400 | 403 => self.listed_domain(user, id).await,
             _ => answer.success()?.read().map(Some),
         }
+    }
+
+    async fn listed_domain(&self, user: &Account, id: &str) -> Result<Option<Domain>, Failure> {
+        let call = self.with_disabled(Call::get(Service::Domains, "/domains"));
+        let listed = match self.list(user, &call, "domains").await {
+            Err(failure) if failure.status() == Some(403) => return Err(self.forbidden(user, failure).await),
+            listed => listed?,
+        };
+        let found = listed.into_iter().find(|domain| domain["id"] == id);
+        let unreadable = |error: serde_json::Error| Failure::Unreadable(Service::Domains, error.to_string());
+        found.map(serde_json::from_value).transpose().map_err(unreadable)
     }
 
     /// Enables a domain again: nobody sends messages in one that is disabled.
@@ -325,6 +344,7 @@ impl Api {
         match answer.status {
             200 | 201 => Ok(Made::New(())),
             400 | 409 | 422 => Ok(Made::Refused(answer.failure())),
+            403 => Err(self.forbidden(user, answer.failure()).await),
             _ => Err(answer.failure()),
         }
     }
@@ -338,8 +358,7 @@ impl Api {
         metadata: Map<String, Value>,
     ) -> Result<(), Failure> {
         let call = Call::new(Service::Domains, Method::PATCH, format!("/domains/{}", super::part(id)?));
-        let call = call.with_body(json!({ "name": names.shown, "metadata": metadata }));
-        self.call(user, &call).await?.success().map(drop)
+        self.change(user, &call.with_body(json!({ "name": names.shown, "metadata": metadata }))).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Applications: whether a server answers, and whether it can be administered.
 
-use super::{Desk, MainfluxDomain, failed, unknown_release};
+use super::{Desk, failed, unknown_release};
 use crate::{
     MainfluxSettings,
     client::{
@@ -12,8 +12,9 @@ use crate::{
 };
 use futures::future::join_all;
 use iotorch_core::{
-    Context, Error, ErrorKind, Result,
+    Error, ErrorKind, Result,
     resource::{Application, ApplicationOutputs, ApplicationSpec, Endpoint, Job, Outputs},
+    secret::SecretRef,
 };
 use std::collections::BTreeMap;
 
@@ -33,8 +34,9 @@ pub(super) async fn apply(desk: &Desk<'_>, job: &Job<Application>) -> Result<Out
         (None, None) => Endpoints::new(),
     };
     let what = format!("use server \"{}\"", after.name);
-    let settings = desk.domain.learn(after, &endpoints);
-    let services = desk.domain.services(desk.cx, &endpoints).map_err(|failure| failed(&what, failure))?;
+    let settings = desk.domain.learn(&job.id, after);
+    let services =
+        desk.domain.services(desk.cx, &job.id, &endpoints).map_err(|failure| failed(&what, failure))?;
     let release = match asked_release(&services).await {
         Ok(asked) => release(after, &settings, asked, None)?,
         Err(failure) => return Err(away(after, [(Service::Users, failure)].into())),
@@ -44,8 +46,7 @@ pub(super) async fn apply(desk: &Desk<'_>, job: &Job<Application>) -> Result<Out
     if !silent.is_empty() {
         return Err(away(after, silent));
     }
-    let api = Api::new(services, dialect, std::sync::Arc::clone(&desk.domain.tokens));
-    administer(desk, job, after, &endpoints, &api).await?;
+    administer(desk, job, after, &desk.domain.api_of(services, dialect)).await?;
     Ok(ApplicationOutputs { version: release, endpoints, admin: after.admin.clone() }.into())
 }
 
@@ -124,54 +125,53 @@ async fn administer(
     desk: &Desk<'_>,
     job: &Job<Application>,
     after: &ApplicationSpec,
-    endpoints: &Endpoints,
     api: &Api,
 ) -> Result<()> {
     let what = format!("administer server \"{}\"", after.name);
-    let Desk { domain, cx, .. } = desk;
-    let admin = domain.admin(cx, &job.id, endpoints, &after.admin).await?;
-    let Login::Refused { is_certain } = api.login(&admin).await.map_err(|failure| failed(&what, failure))?
-    else {
-        return Ok(());
+    let fail = |failure| failed(&what, failure);
+    let admin = desk.domain.admin(desk.cx, &job.id, &after.admin).await?;
+    let old = match job.change.before().filter(|before| before.admin != after.admin) {
+        Some(before) => known(desk, job, &before.admin).await?,
+        None => None,
     };
-    let before = job.change.before().map(|before| &before.admin).filter(|before| **before != after.admin);
-    if let Some(before) = before
-        && let Some(old) = known(domain, cx, job, endpoints, before).await?
-        && old.login == admin.login
-        && matches!(api.login(&old).await.map_err(|failure| failed(&what, failure))?, Login::Accepted)
-    {
-        return change_admin(api, &old, &admin).await.map_err(|failure| failed(&what, failure));
+    if let Login::Refused { is_certain } = api.login(&admin).await.map_err(fail)? {
+        let old = match old.as_ref().filter(|old| old.login == admin.login) {
+            Some(old) if matches!(api.login(old).await.map_err(fail)?, Login::Accepted) => old,
+            _ => {
+                let help = format!(
+                    "the secret \"{}\" must hold the password of the administrator, or for an external server \
+                     USER:PASSWORD",
+                    after.admin
+                );
+                return Err(fail(api.refused(&admin, is_certain)).with_help(help));
+            }
+        };
+        api.change_password(old, &admin.password).await.map_err(fail)?;
     }
-    let help = format!(
-        "the secret \"{}\" must hold the password of the administrator, or for an external server USER:PASSWORD",
-        after.admin
-    );
-    Err(failed(&what, api.refused(&admin, is_certain)).with_help(help))
+    match old {
+        // Also where somebody else has changed the password, or a change of it was interrupted here.
+        Some(old) => park_again(api, &old, &admin).await.map_err(fail),
+        None => Ok(()),
+    }
 }
 
 /// The administrator with a password of before, if that is still known.
-async fn known(
-    domain: &MainfluxDomain,
-    cx: &Context,
-    job: &Job<Application>,
-    endpoints: &Endpoints,
-    admin: &iotorch_core::secret::SecretRef,
-) -> Result<Option<Account>> {
-    match domain.admin(cx, &job.id, endpoints, admin).await {
+async fn known(desk: &Desk<'_>, job: &Job<Application>, admin: &SecretRef) -> Result<Option<Account>> {
+    match desk.domain.admin(desk.cx, &job.id, admin).await {
         Ok(account) => Ok(Some(account)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Changes the administrator's password. The passwords of users that are left behind follow from it, so they change first.
-async fn change_admin(api: &Api, old: &Account, new: &Account) -> Result<(), Failure> {
-    for user in api.users_at(old, MAIL_HOST).await? {
+/// Gives the users that are left behind the passwords that follow from the administrator's new one.
+async fn park_again(api: &Api, old: &Account, new: &Account) -> Result<(), Failure> {
+    for user in api.users_at(new, MAIL_HOST).await? {
         let password = parked(&old.password, &user.email);
         let account = Account { login: user.email.clone(), password, domain: None };
         if matches!(api.login(&account).await?, Login::Accepted) {
             api.change_password(&account, &parked(&new.password, &user.email)).await?;
         }
     }
-    api.change_password(old, &new.password).await
+    Ok(())
 }

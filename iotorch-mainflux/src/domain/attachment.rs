@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Attachment>) -> Result<Outputs> {
     let (application, tenant) = (&job.inputs.application, &job.inputs.tenant);
-    let api = desk.api(application)?;
+    let api = desk.api(&job.id, application)?;
     let account = desk.account(&api, tenant).await?;
     let at = At { job, mark: desk.mark(&job.id), api: &api, account: &account };
     let done = match (job.change.after(), job.ownership) {
@@ -100,14 +100,15 @@ impl At<'_> {
         }
         let (channel, note) = take(&found, Sort::Channel, Note::new(&self.mark, after.clone()), adopt)?;
         let (api, account) = (self.api, self.account);
+        // Nothing else of it can be changed before.
+        if channel.is_disabled {
+            desk.forget();
+            api.switch(account, Sort::Channel, &channel.id, true).await?;
+        }
         if channel.name != after.name || Note::read(&channel.metadata) != note {
             desk.forget();
             let metadata = note.write(&channel.metadata);
             api.update(account, Sort::Channel, &channel.id, &after.name, &metadata).await?;
-        }
-        if channel.is_disabled {
-            desk.forget();
-            api.enable(account, Sort::Channel, &channel.id).await?;
         }
         let left_over = found.ours.get(1..).unwrap_or_default();
         if !left_over.is_empty() {
@@ -139,6 +140,10 @@ impl At<'_> {
         }
         desk.forget();
         delete_contents(self.api, self.account, &self.mark).await?;
+        if let Some(channel) = self.chosen_id() {
+            // The rule stays where somebody has deleted the channel.
+            self.api.delete_rules(self.account, |rule| rule.is_for(&channel)).await?;
+        }
         delete_channels(self.api, self.account, &found.ours).await?;
         Ok(Outputs::Removed { residue: Vec::new() })
     }
@@ -152,9 +157,20 @@ impl At<'_> {
             return Ok(outputs.unwrap_or(Outputs::Removed { residue: Vec::new() }));
         };
         desk.forget();
+        let (api, account) = (self.api, self.account);
         let name = after.map_or(&channel.name, |after| &after.name);
-        let metadata = given_back(&channel.metadata, self.api.dialect);
-        self.api.update(self.account, Sort::Channel, &channel.id, name, &metadata).await?;
+        let metadata = given_back(&channel.metadata, api.dialect);
+        if Mark::parse(&Note::read(&metadata).mark).is_none() {
+            // Another installation would call its rule the same.
+            api.delete_rules(account, |rule| rule.is_for(&channel.id)).await?;
+        }
+        if channel.is_disabled {
+            api.switch(account, Sort::Channel, &channel.id, true).await?;
+        }
+        api.update(account, Sort::Channel, &channel.id, name, &metadata).await?;
+        if Note::read(&channel.metadata).before.disabled {
+            api.switch(account, Sort::Channel, &channel.id, false).await?;
+        }
         Ok(self.outputs(&channel.renamed(name)))
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Credential>) -> Result<Outputs> {
     let (tenant, attachment) = holder(job)?;
     let application = &job.inputs.application;
-    let api = desk.api(application)?;
+    let api = desk.api(&job.id, application)?;
     let account = desk.account(&api, tenant).await?;
     let key = key_of(desk.cx, job).await?;
     let at = At { job, mark: desk.mark(&job.id), api: &api, account: &account, attachment, key };
@@ -64,7 +64,7 @@ pub(super) async fn make_together(desk: &mut Desk<'_>, batch: &[Work]) {
         let Work::Credential(job) = work else { return };
         let (Change::Create { after }, Ownership::Ours) = (&job.change, job.ownership) else { continue };
         let Ok((tenant, attachment)) = holder(job) else { continue };
-        let Ok(api) = desk.api(&job.inputs.application) else { return };
+        let Ok(api) = desk.api(&job.id, &job.inputs.application) else { return };
         let Ok(account) = desk.account(&api, tenant).await else { return };
         let Ok(key) = key_of(desk.cx, job).await else { continue };
         let Ok(things) = desk.objects(&api, &account, Sort::Thing).await else { return };
@@ -77,7 +77,7 @@ pub(super) async fn make_together(desk: &mut Desk<'_>, batch: &[Work]) {
     }
     let Some((api, account)) = place.filter(|_| news.len() > 1) else { return };
     desk.forget();
-    // All or none was made; either way everything is looked at again.
+    // Whatever was made: everything is looked at again.
     drop(api.create_things(&account, &news).await);
 }
 
@@ -151,7 +151,17 @@ impl At<'_> {
                 }
             }
         }
-        let (thing, note) = take(&found, Sort::Thing, Note::new(&self.mark, after.clone()), adopt)?;
+        let (thing, mut note) = take(&found, Sort::Thing, Note::new(&self.mark, after.clone()), adopt)?;
+        let channel = &self.attachment.channel;
+        if found.ours.is_empty() {
+            note.before.apart = !desk.connected(api, account, channel).await?.contains(&thing.id);
+        }
+        note.rekeyed |= api.dialect.is_mainflux() && self.has_other_key(thing);
+        // Nothing else of it can be changed before.
+        if thing.is_disabled {
+            desk.forget();
+            api.switch(account, Sort::Thing, &thing.id, true).await?;
+        }
         if thing.name != self.name() || Note::read(&thing.metadata) != note {
             desk.forget();
             let metadata = note.write(&thing.metadata);
@@ -163,18 +173,19 @@ impl At<'_> {
             api.delete(account, Sort::Thing, &left_over.id).await?;
         }
         self.set_key(desk, thing).await?;
-        if thing.is_disabled {
-            desk.forget();
-            api.enable(account, Sort::Thing, &thing.id).await?;
-        }
-        desk.connect(api, account, &self.attachment.channel, &thing.id).await?;
+        desk.connect(api, account, channel, &thing.id).await?;
         Ok(credential_outputs(thing, after).into())
+    }
+
+    /// Whether somebody has given the thing another key, as far as both are known.
+    fn has_other_key(&self, thing: &Object) -> bool {
+        matches!((&self.key, &thing.key), (Some(key), Some(other)) if key != other)
     }
 
     /// Gives the thing its key, if somebody has changed it.
     async fn set_key(&self, desk: &mut Desk<'_>, thing: &Object) -> Result<(), Failure> {
         match &self.key {
-            Some(key) if thing.key.as_ref().is_some_and(|other| other != key) => {
+            Some(key) if self.has_other_key(thing) => {
                 desk.forget();
                 self.api.change_key(self.account, &thing.id, key).await
             }
@@ -188,11 +199,16 @@ impl At<'_> {
         if let (true, Some(foreign)) = (found.ours.is_empty(), found.foreign) {
             return Err(Stopped::at(Sort::Thing, foreign));
         }
+        let mut residue = Vec::new();
         for thing in found.ours {
             desk.forget();
             self.api.delete(self.account, Sort::Thing, &thing.id).await?;
+            if Note::read(&thing.metadata).rekeyed {
+                let name = &thing.name;
+                residue.push(format!("the key that somebody else gave to thing \"{name}\": Mainflux never forgets one that was used"));
+            }
         }
-        Ok(Outputs::Removed { residue: Vec::new() })
+        Ok(Outputs::Removed { residue })
     }
 
     /// Gives the thing back as it was found. One that was given back before is left alone.
@@ -206,10 +222,22 @@ impl At<'_> {
         let Some(thing) = found.ours.first() else {
             return Ok(found.foreign.map_or(Outputs::Removed { residue: Vec::new() }, tells));
         };
+        let (api, account) = (self.api, self.account);
+        let before = Note::read(&thing.metadata).before;
+        if thing.is_disabled {
+            desk.forget();
+            api.switch(account, Sort::Thing, &thing.id, true).await?;
+        }
         self.set_key(desk, thing).await?;
+        if before.apart {
+            desk.disconnect(api, account, &self.attachment.channel, &thing.id).await?;
+        }
         desk.forget();
-        let metadata = given_back(&thing.metadata, self.api.dialect);
-        self.api.update(self.account, Sort::Thing, &thing.id, &thing.name, &metadata).await?;
+        let metadata = given_back(&thing.metadata, api.dialect);
+        api.update(account, Sort::Thing, &thing.id, &thing.name, &metadata).await?;
+        if before.disabled {
+            api.switch(account, Sort::Thing, &thing.id, false).await?;
+        }
         Ok(tells(thing))
     }
 }

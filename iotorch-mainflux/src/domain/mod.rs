@@ -9,7 +9,7 @@ mod tenant;
 
 use crate::{
     MainfluxSettings,
-    client::{Account, Api, Dialect, Endpoints, Failure, Object, Service, Services, Sort, Tokens, http},
+    client::{Account, Api, Dialect, Endpoints, Failure, Object, Rule, Services, Sort, Tokens, http},
     config::{ADMIN_USER, KNOWN_RELEASES},
     convert::{self, account, dialect_of},
 };
@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use iotorch_core::{
     Context, Domain, Error, ErrorKind, Mark, Observed, Result, Scope,
     resource::{
-        ApplicationOutputs, ApplicationSpec, Endpoint, Inputs, KindName, Location, Outputs, Ownership,
-        ResourceId, TenantOutputs, Work,
+        ApplicationOutputs, ApplicationSpec, Inputs, KindName, Location, Outputs, Ownership, ResourceId,
+        TenantOutputs, Work,
     },
     secret::SecretRef,
 };
@@ -33,30 +33,29 @@ use std::{
 pub(crate) struct MainfluxDomain {
     tokens: Arc<Tokens>,
     clients: Mutex<HashMap<Option<PathBuf>, reqwest::Client>>,
-    /// The settings of servers, by where their users are. Only an application's own specification has them, so they are kept for the
-    /// steps in it.
-    settings: Mutex<HashMap<Endpoint, MainfluxSettings>>,
+    /// The settings of servers, by the application: slices that share one may have their own. Only an application's specification has
+    /// them, so they are kept for the steps in it.
+    settings: Mutex<HashMap<ResourceId, MainfluxSettings>>,
 }
 
 impl MainfluxDomain {
     /// The settings of a server, which are kept for the steps in it.
-    fn learn(&self, application: &ApplicationSpec, endpoints: &Endpoints) -> MainfluxSettings {
+    fn learn(&self, id: &ResourceId, application: &ApplicationSpec) -> MainfluxSettings {
         let settings = MainfluxSettings::read(&application.settings).unwrap_or_default();
-        if let Some(at) = users_of(endpoints) {
-            let mut known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(at.clone(), settings.clone());
-        }
+        let mut known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.scope(), settings.clone());
         settings
     }
 
-    fn settings_of(&self, endpoints: &Endpoints) -> MainfluxSettings {
+    /// The settings of the server that `id` is or lives in.
+    fn settings_of(&self, id: &ResourceId) -> MainfluxSettings {
         let known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        users_of(endpoints).and_then(|at| known.get(at)).cloned().unwrap_or_default()
+        known.get(&id.scope()).cloned().unwrap_or_default()
     }
 
-    /// The services at these endpoints.
-    fn services(&self, cx: &Context, endpoints: &Endpoints) -> Result<Services, Failure> {
-        let trust = self.settings_of(endpoints).trust;
+    /// The services of the server that `id` is or lives in.
+    fn services(&self, cx: &Context, id: &ResourceId, endpoints: &Endpoints) -> Result<Services, Failure> {
+        let trust = self.settings_of(id).trust;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = match clients.get(&trust) {
             Some(client) => client.clone(),
@@ -70,25 +69,21 @@ impl MainfluxDomain {
     }
 
     /// A server that was found to speak a dialect.
-    fn api(&self, cx: &Context, application: &ApplicationOutputs) -> Result<Api> {
+    fn api(&self, cx: &Context, id: &ResourceId, application: &ApplicationOutputs) -> Result<Api> {
         let dialect = dialect_of(application).ok_or_else(|| unknown_release(&application.version))?;
-        self.api_in(cx, &application.endpoints, dialect).map_err(|failure| failed("make a client", failure))
+        let services = self.services(cx, id, &application.endpoints);
+        let services = services.map_err(|failure| failed("make a client", failure))?;
+        Ok(self.api_of(services, dialect))
     }
 
-    fn api_in(&self, cx: &Context, endpoints: &Endpoints, dialect: Dialect) -> Result<Api, Failure> {
-        Ok(Api::new(self.services(cx, endpoints)?, dialect, Arc::clone(&self.tokens)))
+    fn api_of(&self, services: Services, dialect: Dialect) -> Api {
+        Api::new(services, dialect, Arc::clone(&self.tokens))
     }
 
     /// Who administers the server that `id` is or lives in. The credentials of one outside of iotorch can name the user.
-    async fn admin(
-        &self,
-        cx: &Context,
-        id: &ResourceId,
-        endpoints: &Endpoints,
-        admin: &SecretRef,
-    ) -> Result<Account> {
+    async fn admin(&self, cx: &Context, id: &ResourceId, admin: &SecretRef) -> Result<Account> {
         let secret = cx.secret(admin).await?;
-        let usual = self.settings_of(endpoints).admin_user.unwrap_or_else(|| ADMIN_USER.to_owned());
+        let usual = self.settings_of(id).admin_user.unwrap_or_else(|| ADMIN_USER.to_owned());
         let (login, password) = match secret.expose().split_once(':') {
             Some((user, password)) if id.location() == Location::External && !user.is_empty() => {
                 (user.to_owned(), password.to_owned())
@@ -99,9 +94,43 @@ impl MainfluxDomain {
     }
 }
 
-/// Where the users of a server are.
-fn users_of(endpoints: &Endpoints) -> Option<&Endpoint> {
-    endpoints.get(Service::Users.name()).or_else(|| endpoints.get("api"))
+/// Who administers a server.
+#[derive(Clone, Copy)]
+struct Admins<'a> {
+    domain: &'a MainfluxDomain,
+    cx: &'a Context,
+    /// The server, or what lives in it.
+    id: &'a ResourceId,
+    secret: &'a SecretRef,
+}
+
+impl Admins<'_> {
+    /// The administrator as of now.
+    async fn current(&self) -> Result<Account> {
+        self.domain.admin(self.cx, self.id, self.secret).await
+    }
+
+    /// The administrator with the passwords that its secret has in other versions, which users that are left behind may still follow.
+    async fn others(&self) -> Result<Vec<Account>> {
+        let mut others = Vec::new();
+        let versions = versions(self.cx, self.secret.name()).await?;
+        for secret in versions.iter().filter(|version| *version != self.secret) {
+            match self.domain.admin(self.cx, self.id, secret).await {
+                Ok(admin) => others.push(admin),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(others)
+    }
+}
+
+/// The versions of a secret that are known, the newest first.
+async fn versions(cx: &Context, name: &str) -> Result<Vec<SecretRef>> {
+    let mut versions = cx.secrets.list(name).await?;
+    versions.retain(|other| other.name() == name);
+    versions.sort_by_key(|version| std::cmp::Reverse(version.version()));
+    Ok(versions)
 }
 
 fn unknown_release(release: &str) -> Error {
@@ -112,8 +141,12 @@ fn unknown_release(release: &str) -> Error {
 
 /// Says what could not be done.
 fn failed(what: &str, failure: Failure) -> Error {
-    let kind = failure.kind();
-    Error::new(kind, format!("cannot {what}")).with_source(failure)
+    let (kind, help) = (failure.kind(), failure.help());
+    let error = Error::new(kind, format!("cannot {what}")).with_source(failure);
+    match help {
+        Some(help) => error.with_help(help),
+        None => error,
+    }
 }
 
 /// Says that something is somebody else's.
@@ -163,7 +196,7 @@ impl Domain for MainfluxDomain {
 struct Desk<'a> {
     domain: &'a MainfluxDomain,
     cx: &'a Context,
-    server: Option<(ApplicationOutputs, Arc<Api>)>,
+    server: Option<(ResourceId, ApplicationOutputs, Arc<Api>)>,
     book: Option<Book>,
 }
 
@@ -178,19 +211,21 @@ struct Book {
 }
 
 impl Desk<'_> {
-    fn api(&mut self, application: &ApplicationOutputs) -> Result<Arc<Api>> {
-        if let Some((known, api)) = &self.server
-            && known == application
+    /// The server that `id` lives in.
+    fn api(&mut self, id: &ResourceId, application: &ApplicationOutputs) -> Result<Arc<Api>> {
+        let scope = id.scope();
+        if let Some((at, known, api)) = &self.server
+            && (at, known) == (&scope, application)
         {
             return Ok(Arc::clone(api));
         }
-        let api = Arc::new(self.domain.api(self.cx, application)?);
-        (self.server, self.book) = (Some((application.clone(), Arc::clone(&api))), None);
+        let api = Arc::new(self.domain.api(self.cx, id, application)?);
+        (self.server, self.book) = (Some((scope, application.clone(), Arc::clone(&api))), None);
         Ok(api)
     }
 
-    async fn admin(&self, id: &ResourceId, application: &ApplicationOutputs) -> Result<Account> {
-        self.domain.admin(self.cx, id, &application.endpoints, &application.admin).await
+    fn admins<'a>(&'a self, id: &'a ResourceId, application: &'a ApplicationOutputs) -> Admins<'a> {
+        Admins { domain: self.domain, cx: self.cx, id, secret: &application.admin }
     }
 
     /// The account of a tenant.
@@ -227,6 +262,28 @@ impl Desk<'_> {
         Ok(objects)
     }
 
+    /// The things that are connected to a channel, as it was seen before in this call.
+    async fn connected(
+        &mut self,
+        api: &Api,
+        account: &Account,
+        channel: &str,
+    ) -> Result<HashSet<String>, Failure> {
+        if let Some(seen) = self.book.as_ref().and_then(|book| book.connected.get(channel)) {
+            return Ok(seen.clone());
+        }
+        let connected = api.connected(account, channel).await?.into_iter().map(|thing| thing.id);
+        let connected: HashSet<String> = connected.collect();
+        self.note_connected(channel, connected.clone());
+        Ok(connected)
+    }
+
+    fn note_connected(&mut self, channel: &str, connected: HashSet<String>) {
+        if let Some(book) = &mut self.book {
+            book.connected.insert(channel.to_owned(), connected);
+        }
+    }
+
     /// Connects a thing to a channel, unless it is connected.
     async fn connect(
         &mut self,
@@ -235,16 +292,26 @@ impl Desk<'_> {
         channel: &str,
         thing: &str,
     ) -> Result<(), Failure> {
-        let seen = self.book.as_ref().and_then(|book| book.connected.get(channel)).cloned();
-        let mut connected = match seen {
-            Some(connected) => connected,
-            None => api.connected(account, channel).await?.into_iter().map(|thing| thing.id).collect(),
-        };
+        let mut connected = self.connected(api, account, channel).await?;
         if connected.insert(thing.to_owned()) {
             api.connect(account, channel, thing).await?;
+            self.note_connected(channel, connected);
         }
-        if let Some(book) = &mut self.book {
-            book.connected.insert(channel.to_owned(), connected);
+        Ok(())
+    }
+
+    /// Disconnects a thing from a channel, if it is connected.
+    async fn disconnect(
+        &mut self,
+        api: &Api,
+        account: &Account,
+        channel: &str,
+        thing: &str,
+    ) -> Result<(), Failure> {
+        let mut connected = self.connected(api, account, channel).await?;
+        if connected.remove(thing) {
+            api.disconnect(account, channel, thing).await?;
+            self.note_connected(channel, connected);
         }
         Ok(())
     }
@@ -279,6 +346,10 @@ async fn delete_contents(api: &Api, account: &Account, host: &Mark) -> Result<()
     }
     let channels = api.objects(account, Sort::Channel).await?;
     let channels: Vec<_> = channels.iter().filter(is_ours).collect();
+    if host.resource.kind() == KindName::Tenant {
+        // Those of channels that somebody has deleted are there too.
+        api.delete_rules(account, Rule::is_ours).await?;
+    }
     delete_channels(api, account, &channels).await
 }
 
@@ -287,10 +358,7 @@ async fn delete_channels(api: &Api, account: &Account, channels: &[&Object]) -> 
     if channels.is_empty() {
         return Ok(());
     }
-    let rules = api.rules(account).await?;
-    for rule in rules.iter().filter(|rule| channels.iter().any(|channel| rule.is_for(&channel.id))) {
-        api.delete_rule(account, &rule.id).await?;
-    }
+    api.delete_rules(account, |rule| channels.iter().any(|channel| rule.is_for(&channel.id))).await?;
     for channel in channels {
         api.delete(account, Sort::Channel, &channel.id).await?;
     }

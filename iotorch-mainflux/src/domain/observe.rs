@@ -1,21 +1,22 @@
 //! Looking at a server and at all that is in it.
 
 use super::{
-    MainfluxDomain, application,
+    Admins, MainfluxDomain, application,
     application::{away, silent},
     delete_channels, failed,
     tenant::{self, State},
     unknown_release,
 };
 use crate::{
-    client::{Account, Api, Dialect, Failure, Object, Rule, Sort, asked_release},
+    client::{Account, Api, Dialect, Failure, Object, Rule, Service, Sort, asked_release},
     config::quoted,
     convert::{Found, Note, attachment_outputs, credential_outputs, email_of, id_of, resource_in, spec_of},
 };
 use iotorch_core::{
     Context, ErrorKind, Health, Mark, Observed, Result, Scope,
     resource::{
-        ApplicationOutputs, KindName, Location, Outputs, ResourceId, Spec, TenantOutputs, TenantSpec,
+        ApplicationOutputs, AttachmentSpec, KindName, Location, Outputs, ResourceId, Spec, TenantOutputs,
+        TenantSpec,
     },
     secret::SecretRef,
 };
@@ -35,8 +36,8 @@ pub(super) async fn observe(
     let what = format!("observe server \"{}\"", spec.name);
     let fail = |failure| failed(&what, failure);
     let endpoints = &application.endpoints;
-    let settings = domain.learn(spec, endpoints);
-    let services = domain.services(cx, endpoints).map_err(fail)?;
+    let settings = domain.learn(root, spec);
+    let services = domain.services(cx, root, endpoints).map_err(fail)?;
     let asked = asked_release(&services).await.map_err(fail)?;
     let version = application::release(spec, &settings, asked, Some(&application.version))?;
     let dialect = Dialect::of(&version).ok_or_else(|| unknown_release(&version))?;
@@ -52,9 +53,11 @@ pub(super) async fn observe(
         [] => Health::Ready,
         names => Health::Degraded { reason: format!("it does not answer at {}", quoted(names)) },
     };
-    let api = domain.api_in(cx, endpoints, dialect).map_err(fail)?;
+    let api = domain.api_of(services, dialect);
     let outputs = ApplicationOutputs { version, ..application.clone() };
-    let mut eye = Eye { domain, cx, scope, api, application: &outputs, what: &what, seen: Vec::new() };
+    let are_rules_away = silent.contains_key(&Service::Rules);
+    let admins = Admins { domain, cx, id: root, secret: &application.admin };
+    let mut eye = Eye { cx, scope, api, admins, are_rules_away, what: &what, seen: Vec::new() };
     eye.see(root, Observed::Present { spec: spec.clone().into(), outputs: outputs.clone().into(), health });
     eye.look().await?;
     Ok(eye.seen)
@@ -62,11 +65,11 @@ pub(super) async fn observe(
 
 /// What looks at a server.
 struct Eye<'a> {
-    domain: &'a MainfluxDomain,
     cx: &'a Context,
     scope: &'a Scope,
     api: Api,
-    application: &'a ApplicationOutputs,
+    admins: Admins<'a>,
+    are_rules_away: bool,
     what: &'a str,
     seen: Vec<(ResourceId, Observed)>,
 }
@@ -77,7 +80,8 @@ struct Inside<'a> {
     email: &'a str,
     things: Vec<Object>,
     channels: Vec<Object>,
-    rules: Vec<Rule>,
+    /// None while what knows them is away.
+    rules: Option<Vec<Rule>>,
     /// The things that are connected, by channel.
     connected: HashMap<String, Arc<[Object]>>,
 }
@@ -97,7 +101,7 @@ impl Eye<'_> {
         let state = self.tenant(&tenant, &email).await?;
         let is_known = self.scope.known.contains(&tenant);
         if let State::Used(account, secret) = &state {
-            let spec = TenantSpec { name: self.scope.root.slice().to_owned(), secret: secret.clone() };
+            let mut spec = TenantSpec::new(self.scope.root.slice(), secret.clone());
             let outputs = TenantOutputs { id: email.clone(), secret: secret.clone() };
             let domain = match &account.domain {
                 Some(domain) => Some(
@@ -105,12 +109,13 @@ impl Eye<'_> {
                 ),
                 None => None,
             };
-            let health = match &domain {
-                Some(Some(domain)) if domain.is_disabled() => {
-                    Health::Failed { reason: "its domain is disabled".to_owned() }
-                }
-                _ => Health::Ready,
+            spec.changed_outside = match &domain {
+                Some(Some(domain)) if domain.is_disabled() => Some("its domain is disabled".to_owned()),
+                Some(None) => Some("its user has no domain".to_owned()),
+                _ => None,
             };
+            let failed = |reason| Health::Failed { reason };
+            let health = spec.changed_outside.clone().map_or(Health::Ready, failed);
             self.see(&tenant, Observed::Present { spec: spec.into(), outputs: outputs.into(), health });
             if !matches!(domain, Some(None)) {
                 self.contents(account, &email).await?;
@@ -133,13 +138,12 @@ impl Eye<'_> {
 
     /// How the tenant's user is. Only where its secret does not open it, the administrator has to be asked.
     async fn tenant(&self, tenant: &ResourceId, email: &str) -> Result<State> {
-        let candidates = match self.scope.recorded.get(tenant).map(AsRef::as_ref) {
-            Some(Spec::Tenant(recorded)) => tenant::candidates(self.cx, &recorded.secret).await?,
-            _ => Vec::new(),
+        let recorded = match self.scope.recorded.get(tenant).map(AsRef::as_ref) {
+            Some(Spec::Tenant(recorded)) => Some(&recorded.secret),
+            _ => None,
         };
-        let ApplicationOutputs { endpoints, admin, .. } = self.application;
-        let admin = self.domain.admin(self.cx, &self.scope.root, endpoints, admin).await?;
-        let state = tenant::look(self.cx, &self.api, email, &candidates, &admin).await;
+        let candidates = tenant::candidates(self.cx, tenant, recorded).await?;
+        let state = tenant::look(self.cx, &self.api, email, &candidates, self.admins).await;
         state.map_err(|error| error.into_error(self.what))
     }
 
@@ -151,7 +155,10 @@ impl Eye<'_> {
             email,
             things: self.api.objects(account, Sort::Thing).await.map_err(fail)?,
             channels: self.api.objects(account, Sort::Channel).await.map_err(fail)?,
-            rules: self.api.rules(account).await.map_err(fail)?,
+            rules: match self.are_rules_away {
+                true => None,
+                false => Some(self.api.rules(account).await.map_err(fail)?),
+            },
             connected: HashMap::new(),
         };
         let mut ids: Vec<ResourceId> = self.scope.known.iter().cloned().collect();
@@ -175,28 +182,40 @@ impl Eye<'_> {
     async fn attachment(&self, id: &ResourceId, inside: &Inside<'_>) -> Result<Observed, Failure> {
         let found = self.channels_of(id, inside);
         let Some((channel, left_over)) = found.ours.split_first() else {
-            return Ok(foreign(KindName::Attachment, found.foreign));
+            return Ok(foreign(id, found.foreign));
         };
         // Calls that came late have made them, when nobody asked any more: nothing refers to them.
-        if is_confirmed(channel) {
+        if is_confirmed(channel) && inside.rules.is_some() {
             delete_channels(&self.api, inside.account, left_over).await?;
         }
-        let mut rules: Vec<_> = inside.rules.iter().filter(|rule| rule.is_for(&channel.id)).collect();
-        rules.sort_by(|a, b| (!a.is_enabled(), &a.id).cmp(&(!b.is_enabled(), &b.id)));
-        for left_over in rules.iter().skip(1) {
+        let rules = inside.rules.as_ref().map(|rules| Rule::of(rules, &channel.id));
+        for left_over in rules.iter().flatten().skip(1) {
             self.api.delete_rule(inside.account, &left_over.id).await?;
         }
-        let is_stored = !self.api.has_rules() || rules.first().is_some_and(|rule| rule.is_enabled());
-        let health = if channel.is_disabled {
-            Health::Failed { reason: "its channel is disabled".to_owned() }
-        } else if is_stored {
-            Health::Ready
-        } else {
-            Health::Degraded { reason: "no rule stores what is sent to its channel".to_owned() }
+        let degraded = |reason: &str| Health::Degraded { reason: reason.to_owned() };
+        let mut spec = AttachmentSpec::new(channel.name.clone());
+        let health = match &rules {
+            _ if channel.is_disabled => {
+                let reason = "its channel is disabled".to_owned();
+                spec.changed_outside = Some(reason.clone());
+                Health::Failed { reason }
+            }
+            // Neither of these can be mended by making it again.
+            _ if !self.api.is_storage_known() => {
+                degraded("what is stored is not known: the server has no endpoint \"rules\"")
+            }
+            None => degraded("what is stored is not known: it does not answer at \"rules\""),
+            Some(rules)
+                if self.api.has_rules() && !rules.first().is_some_and(|rule| rule.stores(&channel.id)) =>
+            {
+                let reason = "no rule stores what is sent to its channel";
+                spec.changed_outside = Some(reason.to_owned());
+                degraded(reason)
+            }
+            Some(_) => Health::Ready,
         };
-        let Some(spec) = spec_of(KindName::Attachment, channel) else { return Ok(Observed::Absent) };
         let outputs = attachment_outputs(self.api.dialect, inside.email, channel).into();
-        Ok(Observed::Present { spec, outputs, health })
+        Ok(Observed::Present { spec: spec.into(), outputs, health })
     }
 
     /// The channels of an attachment.
@@ -222,14 +241,14 @@ impl Eye<'_> {
         let chosen = id_of(self.api.dialect, inside.email, id);
         let found = Found::among(&inside.things, &mark, Some(&name), chosen.as_deref());
         let Some((thing, left_over)) = found.ours.split_first() else {
-            return Ok(foreign(KindName::Credential, found.foreign));
+            return Ok(foreign(id, found.foreign));
         };
         for left_over in left_over.iter().filter(|_| is_confirmed(thing)) {
             let deleted = self.api.delete(inside.account, Sort::Thing, &left_over.id).await;
             deleted.map_err(|failure| failed(self.what, failure))?;
         }
         let recorded = self.scope.recorded.get(id).map(|spec| (**spec).clone());
-        let Some(Spec::Credential(spec)) = spec_of(KindName::Credential, thing).or(recorded) else {
+        let Some(Spec::Credential(spec)) = spec_of(id, thing).or(recorded) else {
             return Ok(Observed::Absent);
         };
         let channel = self.channels_of(&attachment, inside).ours.first().map(|channel| channel.id.clone());
@@ -248,8 +267,11 @@ impl Eye<'_> {
             }
             None => false,
         };
-        // A key that opens nothing is no key: the next plan makes it good.
-        if !is_connected || thing.is_disabled || self.has_other_key(thing, &spec.secret).await? {
+        // A key that opens nothing is no key: the next plan makes it good. One that nobody wants is there, and goes.
+        let is_wanted = self.scope.known.contains(id);
+        if is_wanted
+            && (!is_connected || thing.is_disabled || self.has_other_key(thing, &spec.secret).await?)
+        {
             return Ok(Observed::Absent);
         }
         let outputs: Outputs = credential_outputs(thing, &spec).into();
@@ -273,9 +295,9 @@ fn is_confirmed(object: &Object) -> bool {
 }
 
 /// What is in the place of a resource and is somebody else's, if anything.
-fn foreign(kind: KindName, object: Option<&Object>) -> Observed {
+fn foreign(id: &ResourceId, object: Option<&Object>) -> Observed {
     object.map_or(Observed::Absent, |object| Observed::Foreign {
         owner: Note::read(&object.metadata).owner().to_owned(),
-        spec: spec_of(kind, object),
+        spec: spec_of(id, object),
     })
 }

@@ -58,7 +58,7 @@ impl Stopped {
             Self::Failed(failure) => return Err(failed(step.what, failure)),
             Self::Foreign { thing, owner } => return Err(conflict(step.what, &thing, &owner)),
         };
-        let admin = desk.admin(step.id, step.application).await?;
+        let admin = desk.admins(step.id, step.application).current().await?;
         let failure = api.explained(failure, &admin).await;
         if step.is_delete
             && failure.is_refused()
@@ -78,8 +78,11 @@ pub(super) fn take<'o>(
     adopt: bool,
 ) -> Result<(&'o Object, Note), Stopped> {
     let (object, note) = match (found.ours.first(), found.foreign) {
-        (Some(ours), _) => (*ours, Note { was: Note::read(&ours.metadata).was, ..note }),
-        (None, Some(foreign)) if adopt => (foreign, adopted(note, &foreign.metadata)),
+        (Some(ours), _) => {
+            let Note { was, before, rekeyed, .. } = Note::read(&ours.metadata);
+            (*ours, Note { was, before, rekeyed, ..note })
+        }
+        (None, Some(foreign)) if adopt => (foreign, adopted(note, foreign)),
         (None, Some(foreign)) => return Err(Stopped::at(sort, foreign)),
         (None, None) => return Err(Failure::Invalid(format!("there is no {}", sort.word())).into()),
     };

@@ -3,14 +3,14 @@
 //! Neither can be deleted. What is left behind gets a password that only the administrator can tell, and the next create takes it over:
 //! its e-mail address follows from the installation and the resource.
 
-use super::{Desk, conflict, delete_contents, failed};
+use super::{Admins, Desk, conflict, delete_contents, failed, versions};
 use crate::{
     client::{Account, Api, Failure, Login, Made},
-    convert::{Note, account, domain_of, email_of, names_of, parked},
+    convert::{Note, account, domain_of, email_of, names_of, parked, secret_of},
 };
 use iotorch_core::{
     Context, Error, ErrorKind, Mark, Result,
-    resource::{ApplicationOutputs, Job, Outputs, Ownership, Spec, Tenant, TenantOutputs, TenantSpec},
+    resource::{ApplicationOutputs, Job, Outputs, Ownership, ResourceId, Tenant, TenantOutputs, TenantSpec},
     secret::SecretRef,
 };
 use serde_json::Map;
@@ -20,6 +20,9 @@ const STRANGER: &str = "somebody who has given it another password";
 
 /// How a person is told of a user that is not let in.
 const DISABLED: &str = "somebody who has disabled it";
+
+/// How a person is told of a domain that the user of a tenant has no part in.
+const CLOSED: &str = "somebody who does not let this user in";
 
 /// How the user of a tenant is.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub(super) enum State {
 
 pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outputs> {
     let application = &job.inputs.application;
-    let api = desk.api(application)?;
+    let api = desk.api(&job.id, application)?;
     let mark = desk.mark(&job.id);
     let email = email_of(&mark);
     // It is never seen as foreign with a specification, so nobody can ask to adopt it.
@@ -51,10 +54,10 @@ pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outp
     if matches!(api.login(&user).await.map_err(fail)?, Login::Refused { .. }) {
         admit(desk, job, &api, &user, after, &what).await?;
     }
-    note(&api, &user, &mark, after).await.map_err(|failure| match failure.status() {
-        Some(403) => {
-            let domain = format!("domain \"{}\"", domain_of(&email));
-            conflict(&what, &domain, "somebody who does not let this user in")
+    note(&api, &user, &mark, after).await.map_err(|failure| match failure.kind() {
+        // Its identity is taken, and the user has no part in it.
+        ErrorKind::Denied | ErrorKind::Conflict if failure.status().is_some() => {
+            conflict(&what, &format!("domain \"{}\"", domain_of(&email)), CLOSED)
         }
         _ => fail(failure),
     })?;
@@ -73,15 +76,16 @@ async fn admit(
 ) -> Result<()> {
     let fail = |failure| failed(what, failure);
     let mark = desk.mark(&job.id);
-    let admin = desk.admin(&job.id, &job.inputs.application).await?;
+    let admins = desk.admins(&job.id, &job.inputs.application);
+    let admin = admins.current().await?;
     let noted = Note::new(&mark, after.clone()).write(&Map::new());
     let made = api.create_user(user, &names_of(&user.login), noted, &admin).await.map_err(fail)?;
     let Made::Refused(refused) = made else { return Ok(()) };
     let first = job.change.before().map_or(&after.secret, |before| &before.secret);
-    let mut candidates = candidates(desk.cx, first).await?;
+    let mut candidates = candidates(desk.cx, &job.id, Some(first)).await?;
     candidates.retain(|known| *known != after.secret);
     let found =
-        look(desk.cx, api, &user.login, &candidates, &admin).await.map_err(|error| error.into_error(what))?;
+        look(desk.cx, api, &user.login, &candidates, admins).await.map_err(|error| error.into_error(what))?;
     match found {
         State::Used(old, _) | State::Parked(old) => {
             api.change_password(&old, &user.password).await.map_err(fail)
@@ -94,13 +98,21 @@ async fn admit(
     }
 }
 
-/// A secret, and then the other versions of it that are known, the newest first: a change of the password may have been interrupted.
-pub(super) async fn candidates(cx: &Context, secret: &SecretRef) -> Result<Vec<SecretRef>> {
-    let mut versions = cx.secrets.list(secret.name()).await?;
-    versions.retain(|other| other.name() == secret.name() && other != secret);
-    versions.sort_by_key(|version| std::cmp::Reverse(version.version()));
-    versions.insert(0, secret.clone());
-    Ok(versions)
+/// The secrets that the user of a tenant can have: the one that is recorded, and then the other versions that are known, the newest
+/// first: a change of the password may have been interrupted. Where nothing is recorded, the name follows from the tenant. What a server
+/// has noted is not asked: it could name any secret, and would be sent it.
+pub(super) async fn candidates(
+    cx: &Context,
+    tenant: &ResourceId,
+    recorded: Option<&SecretRef>,
+) -> Result<Vec<SecretRef>> {
+    let name = recorded.map_or_else(|| secret_of(tenant), |recorded| recorded.name().to_owned());
+    let mut candidates = versions(cx, &name).await?;
+    if let Some(recorded) = recorded {
+        candidates.retain(|other| other != recorded);
+        candidates.insert(0, recorded.clone());
+    }
+    Ok(candidates)
 }
 
 /// Why a user could not be looked at.
@@ -125,39 +137,46 @@ impl From<Failure> for Unseen {
     }
 }
 
-/// Finds out how a user is, by logging in: with the secrets of `candidates`, with the one that is noted, and as left behind.
+impl From<Error> for Unseen {
+    fn from(error: Error) -> Self {
+        Self::NoSecret(error)
+    }
+}
+
+/// Finds out how a user is, by logging in: with the secrets of `candidates`, and as left behind.
 pub(super) async fn look(
     cx: &Context,
     api: &Api,
     email: &str,
     candidates: &[SecretRef],
-    admin: &Account,
+    admins: Admins<'_>,
 ) -> Result<State, Unseen> {
     for candidate in candidates {
         if let Some(state) = try_secret(cx, api, email, candidate).await? {
             return Ok(state);
         }
     }
-    let Some(user) = api.find_user(admin, email).await? else { return Ok(State::Absent) };
+    let admin = admins.current().await?;
+    let Some(user) = api.find_user(&admin, email).await? else { return Ok(State::Absent) };
     if user.is_disabled() {
         return Ok(State::Foreign(DISABLED));
     }
-    let mut noted = user.metadata.as_ref().map(Note::read);
-    if !api.dialect.is_mainflux() {
-        let domain = api.domain(admin, &domain_of(email)).await?;
-        noted = domain.map(|domain| Note::read(&domain.metadata.unwrap_or_default()));
-    }
-    if let Some(Spec::Tenant(noted)) = noted.and_then(|note| note.spec)
-        && !candidates.contains(&noted.secret)
-        && let Some(state) = try_secret(cx, api, email, &noted.secret).await?
-    {
+    if let Some(state) = try_parked(api, email, &admin).await? {
         return Ok(state);
     }
+    // It was left behind under another password of the administrator's, if that was changed where iotorch did not see it.
+    for admin in admins.others().await? {
+        if let Some(state) = try_parked(api, email, &admin).await? {
+            return Ok(state);
+        }
+    }
+    Ok(State::Foreign(STRANGER))
+}
+
+async fn try_parked(api: &Api, email: &str, admin: &Account) -> Result<Option<State>, Failure> {
     let left = account(api.dialect, email, parked(&admin.password, email));
-    Ok(match api.login(&left).await? {
-        Login::Accepted => State::Parked(left),
-        Login::Refused { .. } => State::Foreign(STRANGER),
-    })
+    let accepted = matches!(api.login(&left).await?, Login::Accepted);
+    Ok(accepted.then_some(State::Parked(left)))
 }
 
 async fn try_secret(
@@ -169,7 +188,7 @@ async fn try_secret(
     let password = match cx.secret(secret).await {
         Ok(password) => password,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Unseen::NoSecret(error)),
+        Err(error) => return Err(error.into()),
     };
     let user = account(api.dialect, email, password);
     let accepted = matches!(api.login(&user).await?, Login::Accepted);
@@ -217,37 +236,32 @@ async fn delete(
     let what = format!("remove user \"{email}\"");
     let fail = |failure| failed(&what, failure);
     desk.book = None;
-    let candidates = match job.change.before() {
-        Some(before) => candidates(desk.cx, &before.secret).await?,
-        None => Vec::new(),
-    };
-    let admin = desk.admin(&job.id, &job.inputs.application).await?;
+    let recorded = job.change.before().map(|before| &before.secret);
+    let candidates = candidates(desk.cx, &job.id, recorded).await?;
+    let admins = desk.admins(&job.id, &job.inputs.application);
     let state =
-        look(desk.cx, api, email, &candidates, &admin).await.map_err(|error| error.into_error(&what))?;
-    match state {
+        look(desk.cx, api, email, &candidates, admins).await.map_err(|error| error.into_error(&what))?;
+    let user = match state {
         State::Absent => return Ok(Outputs::Removed { residue: Vec::new() }),
-        State::Foreign(owner) => {
-            let user = format!("user \"{email}\"");
-            return Err(conflict(&what, &user, owner));
+        State::Foreign(owner) => return Err(conflict(&what, &format!("user \"{email}\""), owner)),
+        // In one that is left behind something may have arrived late.
+        State::Used(user, _) | State::Parked(user) => user,
+    };
+    let admin = admins.current().await?;
+    match &user.domain {
+        Some(domain) if api.domain(&user, domain).await.map_err(fail)?.is_none() => {
+            // What is in a domain that the user has no part in any more is not removed.
+            if api.domain(&admin, domain).await.map_err(fail)?.is_some() {
+                return Err(conflict(&what, &format!("domain \"{domain}\""), CLOSED));
+            }
         }
-        State::Used(user, _) => {
-            empty(api, &user, mark).await.map_err(fail)?;
-            api.change_password(&user, &parked(&admin.password, email)).await.map_err(fail)?;
-        }
-        // Something may have arrived late.
-        State::Parked(user) => empty(api, &user, mark).await.map_err(fail)?,
+        _ => delete_contents(api, &user, mark).await.map_err(fail)?,
+    }
+    let left = parked(&admin.password, email);
+    if user.password != left {
+        api.change_password(&user, &left).await.map_err(fail)?;
     }
     Ok(Outputs::Removed { residue: residue(api, email) })
-}
-
-/// Deletes all that is ours in the account, if there is a domain for it.
-async fn empty(api: &Api, user: &Account, mark: &Mark) -> Result<(), Failure> {
-    if let Some(domain) = &user.domain
-        && api.domain(user, domain).await?.is_none()
-    {
-        return Ok(());
-    }
-    delete_contents(api, user, mark).await
 }
 
 /// What stays, in words.
@@ -261,13 +275,15 @@ fn residue(api: &Api, email: &str) -> Vec<String> {
 /// Whether nothing can be in the account of a tenant any more: there is no such user, or it is left behind.
 pub(super) async fn is_gone(
     desk: &Desk<'_>,
-    id: &iotorch_core::resource::ResourceId,
+    id: &ResourceId,
     application: &ApplicationOutputs,
     api: &Api,
     tenant: &TenantOutputs,
 ) -> Result<bool> {
-    let admin = desk.admin(id, application).await?;
     let what = format!("look at user \"{}\"", tenant.id);
-    let state = look(desk.cx, api, &tenant.id, &[], &admin).await.map_err(|error| error.into_error(&what))?;
+    let candidates = candidates(desk.cx, &id.scope().tenant(), Some(&tenant.secret)).await?;
+    let admins = desk.admins(id, application);
+    let state =
+        look(desk.cx, api, &tenant.id, &candidates, admins).await.map_err(|error| error.into_error(&what))?;
     Ok(matches!(state, State::Absent | State::Parked(_)))
 }

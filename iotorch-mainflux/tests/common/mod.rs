@@ -91,6 +91,8 @@ pub struct Made {
 pub struct World {
     pub place: Place,
     pub slice: SliceName,
+    /// What its document sets of the server.
+    pub settings: Settings,
     pub secrets: Arc<MemorySecretStore>,
     pub domain: Arc<dyn Domain>,
     pub made: Vec<Made>,
@@ -101,12 +103,14 @@ impl World {
         let secrets = Arc::new(MemorySecretStore::default());
         secrets.put(&secret("hub/admin"), SecretValue::new(place.admin.clone())).await.unwrap();
         secrets.put(&secret("hub/short"), SecretValue::new("sh0rt-1".to_owned())).await.unwrap();
-        for name in ["hub/tenant", "hub/tenant#2", "gw/key", "gw/key#2", "gw-2/key", "gw/other"] {
+        let names = ["tenant", "tenant#2", "gw/key", "gw/key#2", "gw-2/key"];
+        let names = names.map(|name| format!("{slice}/hub/{name}"));
+        for name in names.iter().map(String::as_str).chain(["other"]) {
             let value = format!("{} of {slice} is nowhere else", name.replace(['/', '#'], "-"));
             secrets.put(&secret(name), SecretValue::new(value)).await.unwrap();
         }
         let slice = SliceName::new(slice).unwrap();
-        Self { place, slice, secrets, domain: connect(), made: Vec::new() }
+        Self { place, slice, settings: Settings::new(), secrets, domain: connect(), made: Vec::new() }
     }
 
     /// The same as the next process has it: nothing but the records and the secrets.
@@ -114,6 +118,7 @@ impl World {
         Self {
             place: self.place.clone(),
             slice: self.slice.clone(),
+            settings: self.settings.clone(),
             secrets: Arc::clone(&self.secrets),
             domain: connect(),
             made: self.made.clone(),
@@ -152,16 +157,22 @@ impl World {
                 credentials: secret("hub/admin"),
             }),
             admin: secret("hub/admin"),
-            settings: Settings::new(),
+            settings: self.settings.clone(),
         }
     }
 
     pub fn tenant_spec(&self, version: u32) -> TenantSpec {
-        TenantSpec { name: self.slice.to_string(), secret: secret(&format!("hub/tenant#{version}")) }
+        let name = format!("{}/hub/tenant#{version}", self.slice);
+        TenantSpec::new(self.slice.to_string(), secret(&name))
+    }
+
+    /// The secret of a generation of a gateway's key.
+    pub fn key(&self, gateway: &str, generation: u32) -> SecretRef {
+        secret(&format!("{}/hub/{gateway}/key#{generation}", self.slice))
     }
 
     pub fn attachment_spec(&self, gateway: &str) -> AttachmentSpec {
-        AttachmentSpec { name: format!("{}.{gateway}", self.slice) }
+        AttachmentSpec::new(format!("{}.{gateway}", self.slice))
     }
 
     pub fn application_work(&self) -> Work {
@@ -180,7 +191,7 @@ impl World {
     }
 
     pub fn credential_work(&self, gateway: &str, generation: u32) -> Work {
-        let secret = secret(&format!("{gateway}/key#{generation}"));
+        let secret = self.key(gateway, generation);
         let attachment = self.attachment_outputs(gateway);
         let holder = CredentialHolder::Attachment { tenant: self.tenant_outputs(), attachment };
         let inputs = CredentialInputs { application: self.application(), holder };
@@ -377,14 +388,13 @@ impl Subject for OnServer {
         }
         let attachment = |gateway: &str| {
             let spec = world.attachment_spec(gateway);
-            let named = |name: String| AttachmentSpec { name };
             Sample::new(world.attachment(gateway), spec.clone())
-                .updated_to(named(format!("{}-renamed", spec.name)))
-                .refused_as(named("n".repeat(1025)))
+                .updated_to(AttachmentSpec::new(format!("{}-renamed", spec.name)))
+                .refused_as(AttachmentSpec::new("n".repeat(1025)))
         };
-        let credential = |gateway: &str, name: &str, generation: u32| {
+        let credential = |gateway: &str, generation: u32| {
             let id = world.attachment(gateway).credential(generation);
-            Sample::new(id, CredentialSpec { generation, secret: secret(name) })
+            Sample::new(id, CredentialSpec { generation, secret: world.key(gateway, generation) })
         };
         let other_release = if world.place.is_mainflux { "0.19.1" } else { "0.12.1" };
         vec![
@@ -404,9 +414,9 @@ impl Subject for OnServer {
                 .refused_as(TenantSpec { secret: secret("hub/short"), ..world.tenant_spec(1) }),
             attachment("gw"),
             attachment("gw-2"),
-            credential("gw", "gw/key#1", 1),
-            credential("gw", "gw/key#2", 2),
-            credential("gw-2", "gw-2/key#1", 1),
+            credential("gw", 1),
+            credential("gw", 2),
+            credential("gw-2", 1),
         ]
     }
 

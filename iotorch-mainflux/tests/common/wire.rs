@@ -139,6 +139,41 @@ impl Person {
         assert_eq!(status, 200, "{answer}");
     }
 
+    /// The ids of the things that are connected to a channel.
+    pub async fn connected(&self, channel: &str) -> Vec<String> {
+        let (service, path) = if self.is_mainflux {
+            ("things", format!("/channels/{channel}/things?limit=100"))
+        } else {
+            ("clients", format!("{}/clients?channel={channel}&status=all&limit=100", self.domain))
+        };
+        let (status, listed) = self.send(service, Method::GET, &path, Value::Null).await;
+        assert_eq!(status, 200, "{listed}");
+        let key = if self.is_mainflux { "things" } else { "clients" };
+        let found = listed[key].as_array().cloned().unwrap_or_default();
+        found.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The ids of the things or channels of SuperMQ that are disabled.
+    pub async fn disabled(&self, word: &str) -> Vec<String> {
+        let (service, path) = self.place(word);
+        let path = format!("{path}?status=disabled&limit=100");
+        let (status, listed) = self.send(service, Method::GET, &path, Value::Null).await;
+        assert_eq!(status, 200, "{listed}");
+        let found = listed[if word == "things" { "clients" } else { word }].as_array().cloned();
+        found.unwrap_or_default().iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Changes the password of whoever this is.
+    pub async fn change_password(&self, old: &str, new: &str) {
+        let (path, body) = if self.is_mainflux {
+            ("/password", json!({ "old_password": old, "password": new }))
+        } else {
+            ("/users/secret", json!({ "old_secret": old, "new_secret": new }))
+        };
+        let (status, answer) = self.send("users", Method::PATCH, path, body).await;
+        assert!(status < 300, "{answer}");
+    }
+
     /// Lets a user in or not, as an administrator can.
     pub async fn enable_user(&self, email: &str, word: &str) {
         let (_, listed) =

@@ -149,8 +149,8 @@ fn one_of_each_kind() -> Result<Vec<Spec>, Failure> {
             settings: settings.clone(),
         }
         .into(),
-        TenantSpec { name: name.clone(), secret: secret.clone() }.into(),
-        AttachmentSpec { name: name.clone() }.into(),
+        TenantSpec::new(name.clone(), secret.clone()).into(),
+        AttachmentSpec::new(name.clone()).into(),
         CredentialSpec { generation: 1, secret }.into(),
         ProfileSpec { name: name.clone(), resources: Vec::new() }.into(),
         DeviceSpec {

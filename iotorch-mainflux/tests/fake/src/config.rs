@@ -17,9 +17,10 @@ use crate::Service;
 pub enum Release {
     /// Mainflux 0.12.1: a raw token in `Authorization`.
     Mainflux012,
-    /// Mainflux 0.13: `Bearer` before the token of a user, `Thing` before the key of a thing; else as 0.12.
+    /// Mainflux 0.13: `Bearer` before the token of a user, `Thing` before the key of a thing; wrong passwords are 401, and its reader says
+    /// in words that it does not admit a key. Else as 0.12.
     Mainflux013,
-    /// SuperMQ 0.17, before 0.18.4 told conflicts as 400; else as 0.19.
+    /// SuperMQ 0.17, before 0.18.4 told conflicts as 400, and domains that are not there as such; else as 0.19.
     SuperMq017,
     /// SuperMQ 0.19.1.
     SuperMq019,
@@ -91,6 +92,7 @@ pub struct Config {
     pub(crate) admin: Admin,
     pub(crate) token_lifetime: Duration,
     pub(crate) bus_patience: Duration,
+    pub(crate) wants_verified: bool,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) clock_starts_at: Option<Timestamp>,
 }
@@ -118,6 +120,7 @@ impl Config {
             },
             token_lifetime: release.token_lifetime(),
             bus_patience: Duration::from_secs(5),
+            wants_verified: false,
             data_dir: None,
             clock_starts_at: None,
         }
@@ -155,6 +158,13 @@ impl Config {
     #[must_use]
     pub fn with_bus_patience(mut self, patience: Duration) -> Self {
         self.bus_patience = patience;
+        self
+    }
+
+    /// Lets in only users who have verified their e-mail addresses, as SuperMQ from 0.18 on does unless it is told otherwise.
+    #[must_use]
+    pub fn with_verified_addresses(mut self) -> Self {
+        self.wants_verified = true;
         self
     }
 

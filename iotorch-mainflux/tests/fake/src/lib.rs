@@ -4,8 +4,9 @@
 //! `replay`. Between two calls a test may take something away ([`Fake::lose`]), let time pass ([`Fake::pass`]), or have
 //! a request arrive late ([`Fake::hold_next`]); afterwards it can look at what was asked ([`Fake::asked`]).
 //!
-//! Nobody has recorded Mainflux 0.13 and SuperMQ 0.17: they are played as their neighbours, but for what [`Release`] says. The same is
-//! true of `PATCH /users/secret` of SuperMQ, by which a password is changed, and of what is switched on and off again there.
+//! Nobody has recorded Mainflux 0.13 and SuperMQ 0.17: they are played as their neighbours, but for what [`Release`] says, which is
+//! from their sources. Nor has anybody recorded `PATCH /users/secret` of SuperMQ, by which a password is changed, and what is switched on and
+//! off again there.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) bus_patience: Duration,
     /// How long tokens are valid that are issued from now on.
     pub(crate) token_lifetime: Duration,
+    /// Whether users have to have verified their e-mail addresses.
+    pub(crate) wants_verified: bool,
     down: BTreeSet<Dependency>,
     /// What time it is in microseconds, if the clock only goes on when it is looked at.
     looks: Option<AtomicI64>,
@@ -68,6 +70,7 @@ impl World {
             breaker: Breaker::default(),
             bus_patience: config.bus_patience,
             token_lifetime: config.token_lifetime,
+            wants_verified: config.wants_verified,
             down: BTreeSet::new(),
             looks: config.clock_starts_at.map(|start| AtomicI64::new(start.as_microsecond())),
             ahead: SignedDuration::ZERO,

@@ -4,9 +4,9 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{BAD_TYPE, MALFORMED, NO_CREDENTIALS, listing, refused, token, user};
+use super::{BAD_TYPE, MALFORMED, NO_CREDENTIALS, UNAUTHENTICATED, listing, refused, token, user};
 use crate::{
-    Dependency, Service,
+    Dependency, Release, Service,
     ask::{Answer, Ask},
     matching::has_exactly,
     state::User,
@@ -82,9 +82,12 @@ fn log_in(world: &mut World, ask: &Ask) -> Result<Answer, Answer> {
     let users = world.state.users.values();
     let known = users.into_iter().find(|user| user.email == email && user.password == password);
     let known = known.filter(|_| world.has(Dependency::Database));
-    let user = known.map(|user| user.id.clone()).ok_or_else(|| refused(403, NO_CREDENTIALS))?;
+    let user = known.map(|user| user.id.clone()).ok_or_else(|| stranger(world))?;
     if !world.has(Service::Auth) {
-        return Err(refused(400, "non-existent user"));
+        return Err(match world.release {
+            Release::Mainflux013 => refused(404, "entity not found"),
+            _ => refused(400, "non-existent user"),
+        });
     }
     let lifetime = world.token_lifetime;
     let token = world.issue(&user, false, "", Some(lifetime));
@@ -95,8 +98,9 @@ fn change_password(world: &mut World, ask: &Ask) -> Result<Answer, Answer> {
     let Change { password, old_password } = read(ask)?;
     let id = known(world, ask)?;
     check_password(&password)?;
+    let refusal = stranger(world);
     let user = world.state.users.get_mut(&id).filter(|user| user.password == old_password);
-    user.ok_or_else(|| refused(403, NO_CREDENTIALS))?.password = password;
+    user.ok_or(refusal)?.password = password;
     Ok(Answer::json(201, &json!({})))
 }
 
@@ -121,7 +125,7 @@ fn view(world: &World, ask: &Ask, id: &str) -> Result<Answer, Answer> {
 
 fn view_known(world: &World, id: &str) -> Result<Answer, Answer> {
     let user = world.state.users.get(id).filter(|_| world.has(Dependency::Database));
-    user.map(|user| Answer::json(200, &told(user))).ok_or_else(|| refused(403, NO_CREDENTIALS))
+    user.map(|user| Answer::json(200, &told(user))).ok_or_else(|| stranger(world))
 }
 
 fn list(world: &World, ask: &Ask) -> Result<Answer, Answer> {
@@ -160,7 +164,15 @@ fn read<T: serde::de::DeserializeOwned>(ask: &Ask) -> Result<T, Answer> {
 /// The user who asks.
 fn known(world: &World, ask: &Ask) -> Result<String, Answer> {
     let is_there = !token(world, ask).is_empty();
-    user(world, ask).filter(|_| is_there).ok_or_else(|| refused(403, NO_CREDENTIALS))
+    user(world, ask).filter(|_| is_there).ok_or_else(|| stranger(world))
+}
+
+/// What is said to somebody who is not known, or gives a wrong password.
+fn stranger(world: &World) -> Answer {
+    match world.release {
+        Release::Mainflux013 => refused(401, UNAUTHENTICATED),
+        _ => refused(403, NO_CREDENTIALS),
+    }
 }
 
 fn check_password(password: &str) -> Result<(), Answer> {

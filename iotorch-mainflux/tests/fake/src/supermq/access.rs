@@ -2,7 +2,7 @@
 
 use super::{ABSENT, UNAUTHENTICATED, UNAUTHORIZED, refused};
 use crate::{
-    Dependency, Service,
+    Dependency, Release, Service,
     ask::{Answer, Ask},
     world::World,
 };
@@ -18,6 +18,10 @@ pub(super) fn caller(world: &World, ask: &Ask) -> Result<Caller, Answer> {
     let token = ask.authorized_by("Bearer ").filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| refused(401, "missing or invalid bearer user token"))?;
     let user = world.user_of(token).ok_or_else(|| refused(401, UNAUTHENTICATED))?;
+    // Only the service of users lets in whom nobody has verified, and administrators are let in everywhere.
+    if world.wants_verified && !user.is_admin && ask.service != Service::Users {
+        return Err(refused(401, "email not verified"));
+    }
     Ok(Caller { user: user.id.clone(), is_admin: user.is_admin })
 }
 
@@ -30,7 +34,10 @@ impl Caller {
     /// May do something in a domain.
     pub(super) fn may(&self, world: &World, domain: &str) -> Result<(), Answer> {
         if !world.state.domains.contains_key(domain) {
-            return Err(refused(404, ABSENT));
+            return Err(match world.release {
+                Release::SuperMq017 => refused(403, "failed to perform authorization over the domain"),
+                _ => refused(404, ABSENT),
+            });
         }
         if !self.owns(world, domain) || !world.has(Dependency::SpiceDb) {
             return Err(refused(403, UNAUTHORIZED));

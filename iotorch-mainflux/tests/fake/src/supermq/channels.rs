@@ -8,7 +8,7 @@ use super::{
     UNAUTHORIZED,
     access::{Caller, caller},
     clients::NAME,
-    conflict, connections,
+    conflict, connections, disabled,
     listing::{Page, value},
     read, refused,
     roles::{self, Of},
@@ -154,6 +154,9 @@ fn update(world: &mut World, ask: &Ask, domain: &str, id: &str) -> Result<Answer
     let Wanted { name, metadata, .. } = read(ask)?;
     if name.len() > NAME {
         return Err(refused(400, "invalid name size"));
+    }
+    if !own(world, &caller, domain, id)?.is_enabled {
+        return Err(disabled(world));
     }
     change(world, &caller, domain, id, |channel| {
         if !name.is_empty() {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     UNAUTHORIZED,
     access::{Caller, caller},
-    conflict, connections,
+    conflict, connections, disabled,
     listing::{Page, value},
     read, refused,
     roles::{self, Of},
@@ -179,6 +179,9 @@ fn update(world: &mut World, ask: &Ask, domain: &str, id: &str) -> Result<Answer
     if name.len() > NAME {
         return Err(refused(400, "invalid name size"));
     }
+    if !own(world, &caller, domain, id)?.is_enabled {
+        return Err(disabled(world));
+    }
     change(world, &caller, domain, id, true, |client| {
         if !name.is_empty() {
             client.name = name;
@@ -195,7 +198,9 @@ fn change_secret(world: &mut World, ask: &Ask, domain: &str, id: &str) -> Result
     if secret.is_empty() {
         return Err(refused(400, "missing secret"));
     }
-    own(world, &caller, domain, id)?;
+    if !own(world, &caller, domain, id)?.is_enabled {
+        return Err(disabled(world));
+    }
     let mut others = world.state.things.values().filter(|client| client.domain == domain && client.id != id);
     if others.any(|client| client.key == secret) {
         return Err(conflict(world, "client key is not available"));

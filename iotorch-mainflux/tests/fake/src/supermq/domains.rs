@@ -14,7 +14,7 @@ use super::{
     status, tell_made,
 };
 use crate::{
-    Dependency,
+    Dependency, Release,
     ask::{Answer, Ask},
     state::Domain,
     world::World,
@@ -84,8 +84,12 @@ fn create(world: &mut World, ask: &Ask) -> Result<Answer, Answer> {
 
 fn view(world: &World, ask: &Ask, id: &str) -> Result<Answer, Answer> {
     let caller = caller(world, ask)?;
-    let domain = world.state.domains.get(id).ok_or_else(|| refused(404, ABSENT))?;
+    let found = world.state.domains.get(id);
+    if found.is_none() && caller.is_admin && world.release == Release::SuperMq017 {
+        return Err(refused(400, "view entity failed"));
+    }
     caller.may(world, id)?;
+    let domain = found.ok_or_else(|| refused(404, ABSENT))?;
     Ok(Answer::json(200, &told(domain)))
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn answer(world: &mut World, ask: &Ask) -> Answer {
         Service::Http => return publishing::answer(world, ask),
         _ => Answer::no_page(),
     };
+    let answer = if world.release == Release::SuperMq017 { answer.with_wrapped() } else { answer };
     // What is done is told to NATS; without it, it is done all the same, but nobody hears so.
     if !world.has(Dependency::Nats) && (200..300).contains(&answer.status) {
         return Answer::empty(500).after(world.bus_patience);
@@ -65,6 +66,14 @@ fn refused(status: u16, why: &str) -> Answer {
 /// A refusal of what is there already: 409 until SuperMQ 0.18.4 made it 400.
 fn conflict(world: &World, why: &str) -> Answer {
     refused(if world.release == Release::SuperMq017 { 409 } else { 400 }, why)
+}
+
+/// A refusal to change what is disabled.
+fn disabled(world: &World) -> Answer {
+    match world.release {
+        Release::SuperMq017 => refused(422, "update entity failed"),
+        _ => refused(404, ABSENT),
+    }
 }
 
 /// The body as JSON.
