@@ -3,7 +3,7 @@
 mod time;
 
 use crate::{
-    client::{Account, Api, Call, Dialect, Failure, Service, Services, Tokens, http, part},
+    client::{Account, Api, Call, Dialect, Failure, Service, Services, Tokens, ask_health, http, part},
     convert::{account, dialect_of, domain_of},
 };
 use iotorch_core::{
@@ -20,20 +20,17 @@ pub use self::time::Time;
 /// The most records in a page. Magistrala gives no more.
 const LONGEST_PAGE: u64 = 1000;
 
-/// How often a page is read anew that moved while it was read.
-const READINGS: usize = 5;
-
-/// How many messages more than before may arrive while a page is read.
-const MARGIN: u64 = 16;
+/// What the reader of Mainflux 0.13 says to a key that may not read, with status 500; that of 0.12 says nothing.
+const NOT_ADMITTED: &str = "failed to perform authorization over the entity";
 
 /// Which records are asked for.
 ///
 /// # Examples
 /// ```
-/// use iotorch_mainflux::{Order, Query};
+/// use iotorch_mainflux::Query;
 ///
 /// let query = Query::builder().name("bench-1:temperature").from("1700000000".parse().unwrap()).build();
-/// assert_eq!((query.limit, query.order), (100, Order::NewestFirst));
+/// assert_eq!((query.limit, query.offset), (100, 0));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, TypedBuilder)]
 pub struct Query {
@@ -52,9 +49,6 @@ pub struct Query {
     /// How many records are passed over, for the next page.
     #[builder(default)]
     pub offset: u64,
-    /// Which records come first.
-    #[builder(default)]
-    pub order: Order,
 }
 
 impl Default for Query {
@@ -63,22 +57,12 @@ impl Default for Query {
     }
 }
 
-/// Which records come first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// The newest.
-    #[default]
-    NewestFirst,
-    /// The oldest.
-    OldestFirst,
-}
-
 /// A part of the records that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// How many records there are in all.
     pub total: u64,
-    /// The records, in the order that was asked for.
+    /// The records, the newest first.
     pub records: Vec<Record>,
 }
 
@@ -214,43 +198,20 @@ impl Messages {
             let why = format!("a page has 1 to {LONGEST_PAGE} records, and not {}", query.limit);
             return Err(Error::new(ErrorKind::Invalid, what()).with_source(why));
         }
-        let page = match query.order {
-            Order::NewestFirst => self.fetch(query, query.offset, query.limit).await,
-            Order::OldestFirst => self.oldest(query).await,
-        };
-        page.map_err(|failure| Error::new(failure.kind(), what()).with_source(failure))
+        self.fetch(query).await.map_err(|failure| {
+            let (kind, help) = (failure.kind(), failure.help());
+            let error = Error::new(kind, what()).with_source(failure);
+            match help {
+                Some(help) => error.with_help(help),
+                None => error,
+            }
+        })
     }
 
-    /// Readers give the newest first, so the oldest are at the end, which moves while messages arrive. What has arrived in between is
-    /// made up for by asking for more than is wanted.
-    async fn oldest(&self, query: &Query) -> Result<Page, Failure> {
-        let start = query.offset;
-        let mut total = self.fetch(query, 0, 1).await?.total;
-        let mut more = 0;
-        for _ in 0..READINGS {
-            if start >= total {
-                return Ok(Page { total, records: Vec::new() });
-            }
-            let count = query.limit.min(total - start);
-            let newer = total - start - count;
-            let page = self.fetch(query, newer, (count + more).min(LONGEST_PAGE)).await?;
-            // Where the page begins, counted from the oldest.
-            let begins = page.total.saturating_sub(newer + page.records.len() as u64);
-            if begins <= start {
-                let surplus = usize::try_from(start - begins).unwrap_or(usize::MAX);
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                let records = page.records.into_iter().rev().skip(surplus).take(count).collect();
-                return Ok(Page { total: page.total, records });
-            }
-            more = 2 * page.total.saturating_sub(total) + MARGIN;
-            total = page.total;
-        }
-        Err(Failure::Incomplete { service: Service::Reader, read: 0, total })
-    }
-
-    async fn fetch(&self, query: &Query, offset: u64, limit: u64) -> Result<Page, Failure> {
+    async fn fetch(&self, query: &Query) -> Result<Page, Failure> {
         let dialect = self.api.dialect;
-        let mut call = Call::get(Service::Reader, &self.path).with("offset", offset).with("limit", limit);
+        let call = Call::get(Service::Reader, &self.path);
+        let mut call = call.with("offset", query.offset).with("limit", query.limit);
         if let Some(name) = &query.name {
             call = call.with("name", name);
         }
@@ -268,13 +229,18 @@ impl Messages {
                 let prefix = if dialect == Dialect::MainfluxBearer { "Thing " } else { "" };
                 let answer =
                     self.api.services.send(&call, Some(&format!("{prefix}{}", key.expose()))).await?;
-                // It says so of a wrong key, of a channel that the thing is not connected to, and while "things" is away.
-                if answer.status == 500 && answer.message().is_empty() {
-                    return Err(Failure::Unread);
+                if answer.status == 500 && ["", NOT_ADMITTED].contains(&answer.message().as_str()) {
+                    return Err(self.unread().await);
                 }
                 answer
             }
-            Reader::User(user) => self.api.call(user, &call).await?,
+            Reader::User(user) => {
+                let answer = self.api.call(user, &call).await?;
+                if answer.status == 403 {
+                    return Err(self.api.forbidden(user, answer.failure()).await);
+                }
+                answer
+            }
         };
         let wire: Wire = answer.success()?.read()?;
         let unreadable = |why: String| Failure::Unreadable(Service::Reader, why);
@@ -282,6 +248,16 @@ impl Messages {
         let records =
             records.map(|record| record.resolve(dialect).map_err(unreadable)).collect::<Result<_, _>>()?;
         Ok(Page { total: wire.total, records })
+    }
+
+    /// Why the reader does not admit the key. It says so of a wrong one, of a channel that the thing is not connected to, and while
+    /// "things" is away, which "things" itself is asked about.
+    async fn unread(&self) -> Failure {
+        match ask_health(&self.api.services, Service::Things).await {
+            // Behind a proxy that stands for all, nobody tells.
+            Ok(_) | Err(Failure::Answer { status: 404, .. }) => Failure::Unread,
+            Err(away) => away,
+        }
     }
 }
 

@@ -9,6 +9,9 @@ const PER_SECOND: i128 = 1_000_000_000;
 /// The digits after the point that count.
 const DIGITS: usize = 9;
 
+/// The most digits that an `i128` has.
+const LONGEST: usize = 39;
+
 /// The time of a record: nanoseconds since 1970 (UTC). Servers store also times that are none, such as relative ones, so it is not
 /// bounded by any calendar.
 ///
@@ -54,7 +57,7 @@ impl Time {
         Self::scaled(text, 0)
     }
 
-    /// Reads a decimal number times ten to the power of `scale`.
+    /// Reads a decimal number times ten to the power of `scale`. Servers store whatever a device takes for a time, so none is too large.
     fn scaled(text: &str, scale: usize) -> Option<Self> {
         let (number, exponent) = match text.split_once(['e', 'E']) {
             Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
@@ -69,11 +72,20 @@ impl Time {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        // How many of the digits, or zeros after them, are before the point.
+        // How many of the digits, or zeros after them, are before the point; zeros in front count for nothing.
+        let significant = digits.trim_start_matches('0');
         let point = i64::try_from(whole.len() + scale).ok()? + i64::from(exponent);
-        let point = usize::try_from(point.clamp(0, 39)).ok()?;
-        let kept: String = digits.chars().chain(std::iter::repeat('0')).take(point).collect();
-        let value: i128 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
+        let point = point - i64::try_from(digits.len() - significant.len()).ok()?;
+        let value = match usize::try_from(point) {
+            _ if significant.is_empty() => 0,
+            Err(_) | Ok(0) => 0,
+            // What is too large to be any time is the largest.
+            Ok(point) if point > LONGEST => i128::MAX,
+            Ok(point) => {
+                let kept: String = significant.chars().chain(std::iter::repeat('0')).take(point).collect();
+                kept.parse().unwrap_or(i128::MAX)
+            }
+        };
         Some(Self(if is_negative { -value } else { value }))
     }
 }
@@ -124,6 +136,12 @@ mod tests {
             ("1.7e9", 1_700_000_000_000_000_000),
             ("1.5E-7", 150),
             ("0.0000000019", 1),
+            ("0e50", 0),
+            ("1e-400", 0),
+            ("0.000000000000000000000000000000000000000000017e44", 1_700_000_000),
+            ("1e+29", 100_000_000_000_000_000_000_000_000_000_000_000_000),
+            ("1e+40", i128::MAX),
+            ("-9e+29", -i128::MAX),
         ];
         for (text, nanoseconds) in seconds {
             assert_eq!(Time::of_seconds(text), Some(Time(nanoseconds)), "{text}");

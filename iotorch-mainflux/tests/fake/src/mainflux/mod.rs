@@ -22,6 +22,7 @@ use crate::{
 
 const NO_CREDENTIALS: &str = "missing or invalid credentials provided";
 const UNAUTHENTICATED: &str = "failed to perform authentication over the entity";
+const UNAUTHORIZED: &str = "failed to perform authorization over the entity";
 const MALFORMED: &str = "malformed entity specification";
 const BAD_QUERY: &str = "invalid query parameters";
 const ABSENT: &str = "non-existent entity";

@@ -3,9 +3,11 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{BAD_QUERY, NO_CREDENTIALS, authorization, listing, publishing, refused_as_text};
+use super::{
+    BAD_QUERY, NO_CREDENTIALS, UNAUTHORIZED, authorization, listing, publishing, refused, refused_as_text,
+};
 use crate::{
-    Dependency,
+    Dependency, Release,
     ask::{Answer, Ask},
     number::number,
     stored::{Filter, told},
@@ -39,7 +41,10 @@ fn read(world: &mut World, ask: &Ask, channel: &str) -> Result<Answer, Answer> {
         return Err(refused_as_text(403, NO_CREDENTIALS));
     }
     if !publishing::may_read(world, channel, &key) {
-        return Err(Answer::bare(500));
+        return Err(match world.release {
+            Release::Mainflux013 => refused(500, UNAUTHORIZED),
+            _ => Answer::bare(500),
+        });
     }
     if format != SENML {
         return Ok(Answer::json(200, &json!({ "offset": 0, "limit": 0, "total": 0 })));
