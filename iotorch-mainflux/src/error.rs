@@ -1,7 +1,7 @@
 //! Why a request to a server failed, and what that means to iotorch.
 
 use crate::client::Service;
-use iotorch_core::ErrorKind;
+use iotorch_core::{Error, ErrorKind};
 use std::{error::Error as StdError, fmt, time::Duration};
 
 /// How long a request may take, answer included. SuperMQ takes 5 s to say that its events cannot be written.
@@ -127,8 +127,18 @@ impl Failure {
         }
     }
 
+    /// The error that says what could not be done because of it.
+    pub(crate) fn into_error(self, what: String) -> Error {
+        let (kind, help) = (self.kind(), self.help());
+        let error = Error::new(kind, what).with_source(self);
+        match help {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    }
+
     /// What a person can do about it, where that is known.
-    pub(crate) const fn help(&self) -> Option<&'static str> {
+    const fn help(&self) -> Option<&'static str> {
         match self {
             Self::Unverified(_) => Some(
                 "set SMQ_ALLOW_UNVERIFIED_USER=true at the services of the server (Magistrala 0.30: MG_ALLOW_UNVERIFIED_USER)",

@@ -30,8 +30,9 @@
 //!   from the administrator's; the next create takes both over.
 //! - **Keys.** A key that was used stays valid after it is changed: for ever on Mainflux, for ten minutes over MQTT on SuperMQ. So a
 //!   rotation makes a new thing, and the key of a thing is never changed, unless somebody else has done so before: then the removal
-//!   names as left behind, on Mainflux, what the other key still opens. When a thing is deleted, new connections with its key are refused at once. A connection that is open goes on on Mainflux until it is closed; SuperMQ and
-//!   Magistrala close it at the next message.
+//!   names, on Mainflux, the other key as left behind. When a thing is deleted, new connections with its key are refused at once. A
+//!   connection that is open goes on on Mainflux until it is closed; SuperMQ and Magistrala close it at the next message.
+//! - **Secrets.** Which ones a server is sent follows from the resource. What its metadata name is not believed.
 //! - **Calls that come late.** Keys and ids are chosen here, so that a request that is carried out after its process has died is refused. Mainflux
 //!   chooses the ids of channels itself: a channel counts only once its own id is noted in it, and others with the same mark are deleted when
 //!   the server is next looked at. The same goes for a second rule.

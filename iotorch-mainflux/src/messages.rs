@@ -170,7 +170,7 @@ impl Messages {
         let unsupported = |why: String| Error::new(ErrorKind::Unsupported, what()).with_source(why);
         let dialect = dialect_of(application)
             .ok_or_else(|| unsupported(format!("release {:?} is not known", application.version)))?;
-        let failed = |failure: Failure| Error::new(failure.kind(), what()).with_source(failure);
+        let failed = |failure: Failure| failure.into_error(what());
         let client = http(trust).map_err(failed)?;
         let services = Services::new(client, cx.places.clone(), application.endpoints.clone());
         if services.endpoint(Service::Reader).is_none() {
@@ -198,14 +198,7 @@ impl Messages {
             let why = format!("a page has 1 to {LONGEST_PAGE} records, and not {}", query.limit);
             return Err(Error::new(ErrorKind::Invalid, what()).with_source(why));
         }
-        self.fetch(query).await.map_err(|failure| {
-            let (kind, help) = (failure.kind(), failure.help());
-            let error = Error::new(kind, what()).with_source(failure);
-            match help {
-                Some(help) => error.with_help(help),
-                None => error,
-            }
-        })
+        self.fetch(query).await.map_err(|failure| failure.into_error(what()))
     }
 
     async fn fetch(&self, query: &Query) -> Result<Page, Failure> {

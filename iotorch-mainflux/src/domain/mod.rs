@@ -141,12 +141,7 @@ fn unknown_release(release: &str) -> Error {
 
 /// Says what could not be done.
 fn failed(what: &str, failure: Failure) -> Error {
-    let (kind, help) = (failure.kind(), failure.help());
-    let error = Error::new(kind, format!("cannot {what}")).with_source(failure);
-    match help {
-        Some(help) => error.with_help(help),
-        None => error,
-    }
+    failure.into_error(format!("cannot {what}"))
 }
 
 /// Says that something is somebody else's.
