@@ -99,7 +99,8 @@ impl StdError for Error {
 
 impl Error {
     /// What the failure means to iotorch.
-    pub(crate) fn kind(&self) -> ErrorKind {
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Unreachable(_) => ErrorKind::Unavailable,
             Self::Timeout => ErrorKind::Timeout,

@@ -16,7 +16,7 @@ use common::{
 };
 use iotorch_lite::{
     Bus, Gateway, GatewayConfig,
-    api::{BusStatus, Export, ExportKind, LogQuery},
+    api::{BusStatus, Export, ExportKind, GatewayStatus, LogQuery},
     client::{GatewayClient, ServerClient},
     senml::{self, Value},
 };
@@ -65,6 +65,9 @@ fn main() -> ExitCode {
         }),
         trial("a_bus_that_is_away_is_told_and_found_again", || runtime().block_on(away())),
         trial("topics_that_are_not_wanted_any_more_are_given_up", || runtime().block_on(topics())),
+        trial("a_broker_that_takes_little_at_once_gets_all_of_it_in_smaller_packs", || {
+            runtime().block_on(small_packs())
+        }),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
@@ -401,5 +404,42 @@ async fn topics() -> Result<()> {
         assert_eq!(status.await.bus.unwrap().taken, expected);
         gateway.stop().await;
     }
+    Ok(())
+}
+
+async fn small_packs() -> Result<()> {
+    const READINGS: u64 = 150;
+    let dir = tempfile::tempdir()?;
+    let broker = System::mosquitto_with(dir.path(), "max_packet_size 8192\n").await;
+    let gateway = start_gateway(dir.path()).await;
+    let client = gateway_client(&gateway);
+    add_devices(&client, &["d1"]).await;
+    let kinds = [("new", ExportKind::Mqtt), ("old", ExportKind::Mqtt3)];
+    for (name, kind) in kinds {
+        let export = Export {
+            kind,
+            host: "127.0.0.1".to_owned(),
+            port: broker.address.port(),
+            tls: false,
+            user_name: None,
+            topic: "readings".to_owned(),
+            client_id: None,
+        };
+        client.put_export(name, &put(export), false).await?;
+    }
+    // All of them wait at once.
+    let text = "much to say ".repeat(10);
+    let mut pack: Vec<_> = (0..READINGS).map(|t| json!({ "n": "label", "vs": text, "t": t })).collect();
+    pack[0]["bt"] = json!(1_795_409_404);
+    let device = Mqtt::device(&gateway, "d1").await;
+    device.publish("devices/d1", json!(pack).to_string()).await.unwrap();
+    let is_done = |status: &GatewayStatus| {
+        kinds.iter().all(|(name, _)| {
+            let export = &status.exports[*name];
+            (export.acknowledged, export.unsendable) == (READINGS, 0) && export.last_error.is_none()
+        })
+    };
+    await_status(&client, is_done).await;
+    gateway.stop().await;
     Ok(())
 }

@@ -3,6 +3,11 @@
 
 mod common;
 
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
 use common::*;
 use iotorch_lite::{
     Gateway,
@@ -192,4 +197,42 @@ async fn a_server_that_only_closes_the_connection_is_told_to_refuse_or_to_be_awa
     assert_eq!(status.exports["main"].pending, 1);
     assert_eq!(broker.logins()[0], (4, "thing-1".to_owned()));
     gateway.stop().await;
+}
+
+/// A database that asks who it is even of one that only asks whether it is there, as InfluxDB 3 does. It gives what was written.
+async fn database(token: &'static str) -> (u16, Arc<Mutex<String>>, JoinHandle<()>) {
+    let written = Arc::<Mutex<String>>::default();
+    let kept = Arc::clone(&written);
+    let knows = move |headers: &HeaderMap| headers.get("authorization").is_some_and(|it| it == token);
+    let answer = move |knows: bool| if knows { StatusCode::NO_CONTENT } else { StatusCode::UNAUTHORIZED };
+    let write = move |headers: HeaderMap, body: String| {
+        let is_known = knows(&headers);
+        if is_known {
+            kept.lock().unwrap().push_str(&body);
+        }
+        std::future::ready(answer(is_known))
+    };
+    let routes = Router::new()
+        .route("/ping", get(move |headers: HeaderMap| std::future::ready(answer(knows(&headers)))))
+        .route("/write", post(write));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (port, written, task)
+}
+
+#[tokio::test]
+async fn a_database_that_asks_everybody_who_they_are_is_told_from_the_first_request_on() {
+    let (port, written, task) = database("Token right").await;
+    let influxdb = || Export { topic: "plant".to_owned(), ..export(ExportKind::Influxdb, port) };
+    let (_dir, gateway, client) = reading(influxdb()).await;
+    let status = await_status(&client, |status| status.exports["main"].last_error.is_some()).await;
+    let why = status.exports["main"].last_error.clone().unwrap();
+    assert!(why.starts_with("the target refused the login: 401 Unauthorized"), "{why}");
+    client.put_export("main", &put_secret(influxdb(), "right"), false).await.unwrap();
+    await_status(&client, |status| status.exports["main"].acknowledged == 1).await;
+    let line = written.lock().unwrap().clone();
+    assert!(line.starts_with("temperature,device=d1,unit=Cel value=21.5 "), "{line}");
+    gateway.stop().await;
+    task.abort();
 }

@@ -190,7 +190,7 @@ impl Outbox {
             state::ingest(&txn, DEVICE, resource, message, now, unbounded)?;
         txn.commit()?;
         let mut packs = Vec::new();
-        while let Some(batch) = outbox::next(&self.0.begin_read()?, EXPORT)? {
+        while let Some(batch) = outbox::next(&self.0.begin_read()?, EXPORT, usize::MAX)? {
             packs.push(senml::write(&batch.records, Format::Json));
             let txn = self.0.begin_write()?;
             let acknowledged = batch.records.len() as u64;

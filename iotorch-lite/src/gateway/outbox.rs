@@ -25,7 +25,7 @@ pub(crate) const ORIGIN_FIELD: &str = "origin";
 pub(crate) const SEQUENCE_FIELD: &str = "seq";
 
 /// The most readings in a pack, and the most bytes: with what MQTT adds it fits a packet of 64 KiB.
-const PACK_READINGS: usize = 200;
+pub(super) const PACK_READINGS: usize = 200;
 const PACK_BYTES: usize = 56 * 1024;
 
 /// What the extension fields add to a record, at most.
@@ -131,15 +131,15 @@ pub(crate) fn leave(txn: &WriteTransaction, export: &str) -> Result<()> {
     trim(txn)
 }
 
-/// The next readings for an export, if any.
-pub(crate) fn next(txn: &ReadTransaction, export: &str) -> Result<Option<Batch>> {
+/// The next readings for an export, if any, no more than `most`.
+pub(crate) fn next(txn: &ReadTransaction, export: &str, most: usize) -> Result<Option<Batch>> {
     let Some((cursor, _)) = txn.open_table(CURSORS)?.get(export)?.map(|row| row.value()) else {
         return Ok(None);
     };
     let readings = txn.open_table(READINGS)?;
     let mut batch = Batch { records: Vec::new(), last: cursor };
     let mut bytes = 0;
-    for row in readings.range(cursor + 1..)?.take(PACK_READINGS) {
+    for row in readings.range(cursor + 1..)?.take(most.min(PACK_READINGS)) {
         let (sequence, reading) = row?;
         bytes += reading.value().len() + FIELD_BYTES;
         if bytes > PACK_BYTES && !batch.records.is_empty() {

@@ -72,9 +72,14 @@ impl System {
 
     /// A broker that takes everybody, and forgets nothing that waits while it runs.
     pub async fn mosquitto(dir: &Path) -> Self {
+        Self::mosquitto_with(dir, "").await
+    }
+
+    /// The same, with more lines in its configuration.
+    pub async fn mosquitto_with(dir: &Path, more: &str) -> Self {
         let config = |port| {
             format!(
-                "listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n"
+                "listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n{more}"
             )
         };
         Self::start("mosquitto", &["-c"], dir, config).await

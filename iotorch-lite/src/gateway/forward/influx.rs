@@ -41,9 +41,13 @@ impl<'a> Database<'a> {
             .map_err(|error| chain(&error))?;
         let host = if export.host.contains(':') { format!("[{}]", export.host) } else { export.host.clone() };
         let database = Self { http, base_url: format!("{scheme}://{host}:{}", export.port), target };
-        let answer = database.ask(database.http.get(format!("{}/ping", database.base_url))).await?;
-        match answer {
+        // Some ask who it is even for that.
+        let ping = database.authorized(database.http.get(format!("{}/ping", database.base_url)));
+        match database.ask(ping).await? {
             (status, _) if status.is_success() => Ok(database),
+            (status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), text) => {
+                Err(refused_login(status, &text))
+            }
             (status, text) => Err(format!("the target does not answer as InfluxDB does: {status} {text}")),
         }
     }
@@ -99,9 +103,7 @@ impl<'a> Database<'a> {
         Err(match status {
             _ if wrong => Refused::Points(why),
             StatusCode::PAYLOAD_TOO_LARGE => Refused::Points("it is too large".to_owned()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Refused::Other(format!("the target refused the login: {status} {why}"))
-            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Refused::Other(refused_login(status, &why)),
             _ => Refused::Other(format!("the target refused readings: {status} {why}")),
         })
     }
@@ -125,6 +127,10 @@ impl<'a> Database<'a> {
         let text = answer.text().await.map_err(failed)?;
         Ok((status, text.trim().chars().take(SHOWN).collect()))
     }
+}
+
+fn refused_login(status: StatusCode, why: &str) -> String {
+    format!("the target refused the login: {status} {why}")
 }
 
 /// An error and what it comes from: of itself it only says that a request failed.

@@ -148,7 +148,7 @@ impl Forwarder {
 }
 
 async fn forward(core: Arc<Core>, name: String, target: Target, stop: CancellationToken) {
-    let mut forwarder = Forwarding { core: &core, name: &name, target: &target, told: HashSet::new() };
+    let mut forwarder = Forwarding::new(&core, &name, &target);
     let mut pause = SHORTEST_PAUSE;
     let mut version = if target.export.kind == ExportKind::Mqtt3 { Version::V3 } else { Version::V5 };
     loop {
@@ -156,6 +156,7 @@ async fn forward(core: Arc<Core>, name: String, target: Target, stop: Cancellati
             failure = forwarder.connection(&mut version, &mut pause) => failure,
             () = stop.cancelled() => return,
         };
+        forwarder.lower();
         tracing::warn!(export = name, failure, "forwarding was interrupted");
         let message = format!("export \"{name}\" was interrupted: {failure}");
         core.log.warning("export-interrupted", &name, message);
@@ -180,9 +181,25 @@ struct Forwarding<'a> {
     target: &'a Target,
     /// The names that were told to be unsendable.
     told: HashSet<String>,
+    /// The most readings of a pack.
+    most: usize,
+    /// How many are in the pack that is on its way, if one is.
+    under_way: Option<usize>,
 }
 
 impl<'a> Forwarding<'a> {
+    fn new(core: &'a Core, name: &'a str, target: &'a Target) -> Self {
+        Self { core, name, target, told: HashSet::new(), most: outbox::PACK_READINGS, under_way: None }
+    }
+
+    /// After a connection that broke with a pack on its way the next is half as large: a broker ends the connection of one that sends
+    /// more at once than it takes, and says no more of it. With each pack that it took since they grow again.
+    fn lower(&mut self) {
+        if let Some(count) = self.under_way.take() {
+            self.most = (count / 2).max(1);
+        }
+    }
+
     /// Forwards over one connection until it fails, and gives the reason. Each connection starts without state at the target:
     /// what was not acknowledged is still in the outbox.
     async fn connection(&mut self, version: &mut Version, pause: &mut Duration) -> String {
@@ -248,7 +265,7 @@ impl<'a> Forwarding<'a> {
         let mut appended = core.appended.subscribe();
         loop {
             appended.mark_unchanged();
-            let batch = match core.store.read(|txn| outbox::next(txn, name)) {
+            let batch = match core.store.read(|txn| outbox::next(txn, name, self.most)) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
                     // What failed before has done no harm.
@@ -261,10 +278,13 @@ impl<'a> Forwarding<'a> {
                 Err(error) => return error.to_string(),
             };
             let (last, count) = (batch.last, batch.records.len() as u64);
+            self.under_way = Some(batch.records.len());
             let unsendable = match self.deliver(to, batch).await {
                 Ok(unsendable) => unsendable,
                 Err(failure) => return failure,
             };
+            self.under_way = None;
+            self.most = (self.most + 1).min(outbox::PACK_READINGS);
             self.tell(&unsendable);
             let passed = outbox::Passed {
                 last,
