@@ -140,14 +140,7 @@ impl Service {
             Body::Json(json) => request.json(json),
             Body::Text(text) => request.body(text.to_owned()),
         };
-        let failed = |error: reqwest::Error| {
-            let why = if error.is_timeout() {
-                Why::NoAnswer
-            } else {
-                Why::Unreachable(Arc::new(error.without_url()))
-            };
-            self.fails(why)
-        };
+        let failed = |error| Failure::of_request(&self.name, error);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
         let body = response.text().await.map_err(failed)?;

@@ -50,6 +50,15 @@ impl Failure {
         Self { service: Arc::clone(service), why }
     }
 
+    /// A request that came to no whole answer.
+    pub(crate) fn of_request(service: &Arc<str>, error: reqwest::Error) -> Self {
+        let why = match error.is_timeout() {
+            true => Why::NoAnswer,
+            false => Why::Unreachable(Arc::new(error.without_url())),
+        };
+        Self::new(service, why)
+    }
+
     pub(crate) fn strange(service: &Arc<str>, status: u16, body: &str) -> Self {
         let body = body.trim().chars().take(SHOWN).collect();
         Self::new(service, Why::Strange { status, body })

@@ -95,14 +95,7 @@ impl Login {
 
     async fn answer<T: for<'de> Deserialize<'de>>(&self, request: reqwest::RequestBuilder) -> Result<T> {
         let store: Arc<str> = STORE.into();
-        let failed = |error: reqwest::Error| {
-            let why = if error.is_timeout() {
-                Why::NoAnswer
-            } else {
-                Why::Unreachable(Arc::new(error.without_url()))
-            };
-            Failure::new(&store, why)
-        };
+        let failed = |error| Failure::of_request(&store, error);
         let response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let body = response.text().await.map_err(failed)?;
