@@ -69,9 +69,11 @@ fn value(rng: &mut StdRng, resource: &ProfileResource, decimals: Option<u8>) -> 
     match resource.value_type {
         ValueType::Float => Value::from(within(rng, low, high, decimals)),
         ValueType::Integer => {
-            let (low, high) = (low.max(-EXACT).ceil(), high.min(EXACT).floor());
-            #[allow(clippy::cast_possible_truncation, reason = "both are whole and below 2^53")]
-            Value::from(within(rng, low, high, decimals).round().clamp(low, high) as i64)
+            // A range beyond what is exact has its end that is next to it, and one between two integers the upper of them.
+            let (least, most) = (low.max(-EXACT).min(high).ceil(), high.min(EXACT).max(low).floor());
+            let most = most.max(least);
+            #[allow(clippy::cast_possible_truncation, reason = "both are whole, and it saturates")]
+            Value::from(within(rng, least, most, decimals).round().clamp(least, most) as i64)
         }
         ValueType::Bool => Value::from(rng.random::<bool>()),
         ValueType::String => Value::from(format!("{:08x}", rng.random::<u32>())),
@@ -117,6 +119,23 @@ mod tests {
         let values: std::collections::BTreeSet<u64> =
             (0..10_000).map(|_| random.readings()[0].value.as_f64().unwrap().to_bits()).collect();
         assert_eq!(values.len(), 10_000);
+    }
+
+    #[test]
+    fn an_integer_comes_from_ranges_too_that_have_none_or_none_that_is_exact() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let ranges = [
+            (Range(0.2, 0.8), 1),
+            (Range(1e16, 2e16), 10_000_000_000_000_000),
+            (Range(-2e16, -1e16), -10_000_000_000_000_000),
+            (Range(1e300, 2e300), i64::MAX),
+        ];
+        for (range, wanted) in ranges {
+            for decimals in [None, Some(2)] {
+                let it = value(&mut rng, &resource(ValueType::Integer, range), decimals);
+                assert_eq!(it.as_i64(), Some(wanted), "{range:?}");
+            }
+        }
     }
 
     #[test]

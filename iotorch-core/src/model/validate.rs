@@ -206,13 +206,21 @@ fn range(resource: &Node, findings: &mut Findings) {
         });
     } else if let [low, high] = resource.items("range")
         && let (Some(lowest), Some(highest)) = (low.as_number(), high.as_number())
-        && lowest > highest
     {
-        findings.add(range.span.clone(), || {
-            Fault::new("the range is empty")
-                .label(format!("{lowest} is more than {highest}"))
-                .help(format!("the lowest value comes first: [{highest}, {lowest}]"))
-        });
+        let is_whole = resource.text("type") == Some("integer");
+        if lowest > highest {
+            findings.add(range.span.clone(), || {
+                Fault::new("the range is empty")
+                    .label(format!("{lowest} is more than {highest}"))
+                    .help(format!("the lowest value comes first: [{highest}, {lowest}]"))
+            });
+        } else if is_whole && lowest.ceil() > highest.floor() {
+            findings.add(range.span.clone(), || {
+                Fault::new("the range holds no integer")
+                    .label(format!("nothing whole from {lowest} to {highest}"))
+                    .help("make it wider, or make the type float")
+            });
+        }
     }
 }
 

@@ -137,7 +137,8 @@ fn resource() -> impl Strategy<Value = ProfileResource> {
             unit,
             range: range
                 .filter(|_| matches!(value_type, ValueType::Float | ValueType::Integer))
-                .map(|(a, b)| Range(a.min(b), a.max(b))),
+                .map(|(a, b)| Range(a.min(b), a.max(b)))
+                .filter(|Range(low, high)| value_type == ValueType::Float || low.ceil() <= high.floor()),
             access,
         },
     )
