@@ -132,6 +132,10 @@ fn refused(why: impl std::fmt::Debug) -> Error {
     Error::new(ErrorKind::Denied, "the gateway refuses the login").with_source(format!("{why:?}"))
 }
 
+fn no_topic() -> Error {
+    Error::new(ErrorKind::Invalid, "a resource of that name has no topic that can be published to")
+}
+
 fn unmade(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Unexpected, "cannot make an MQTT client").with_source(error)
 }

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use iotorch_core::{Error, ErrorKind, Result};
 use iotorch_lite::device::Qos;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Outgoing, Packet, PubAckReason,
-    PublishNoticeError, PublishOptions, QoS, Transport,
+    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, MqttOptions, Outgoing, Packet,
+    PubAckReason, PublishNoticeError, PublishOptions, QoS, Transport,
 };
 
 use super::{
     super::{Login, trust::trusting, unreachable},
-    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, refused, undelayed,
-    unmade,
+    Connection, IN_FLIGHT, KEEP_ALIVE_SECONDS, Publisher, QUEUE, Unconnected, client_id, no_topic, refused,
+    undelayed, unmade,
 };
 
 pub(super) async fn connect(login: &Login) -> Result<(Box<dyn Publisher>, Connection), Unconnected> {
@@ -73,7 +73,10 @@ impl Publisher for AsyncClient {
     async fn publish(&self, topic: String, payload: Vec<u8>, qos: Qos) -> Result<()> {
         let qos = if qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let published = self.publish_tracked(topic, payload, PublishOptions::new(qos)).await;
-        let published = published.map_err(|_| unreachable("the connection was lost"))?;
+        let published = published.map_err(|error| match error {
+            ClientError::InvalidRequest(_) => no_topic(),
+            _ => unreachable("the connection was lost"),
+        })?;
         published.wait_completion_async().await.map(drop).map_err(|error| match error {
             PublishNoticeError::V5PubAck(PubAckReason::NotAuthorized) => {
                 Error::new(ErrorKind::Denied, "the gateway does not let this device publish there")
@@ -87,5 +90,21 @@ impl Publisher for AsyncClient {
 
     async fn disconnect(&self) -> bool {
         Self::disconnect(self).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iotorch_core::ErrorKind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_no_topic_is_told_to_be_wrong_and_breaks_no_connection() {
+        let options = MqttOptions::new("bench-1", ("127.0.0.1", 1883));
+        let (client, _events) = AsyncClient::builder(options).capacity(1).build();
+        let sent =
+            Publisher::publish(&client, "incoming/data/bench-1/a#".into(), Vec::new(), Qos::AtMostOnce);
+        assert_eq!(sent.await.unwrap_err().kind(), ErrorKind::Invalid);
     }
 }
