@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use iotorch_core::{Result, model::PartName, status::SliceStatus};
+use iotorch_core::{
+    Result,
+    model::{PartName, SliceName},
+    status::SliceStatus,
+};
 use iotorch_lite::api::{BusStatus, ExportStatus, OutboxStatus};
 use serde::Serialize;
 
 use crate::{
     installation::Session,
-    management::{self, Api, Part, failed},
+    management::{self, Api, Listed, failed},
 };
 
 /// How the bridge of a gateway is doing.
@@ -26,7 +30,8 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    async fn look(part: &Part) -> Result<Option<Self>> {
+    async fn look(listed: &Listed<'_>, session: &Session) -> Result<Option<Self>> {
+        let part = listed.open(session).await?;
         let Api::Gateway(gateway) = &part.api else { return Ok(None) };
         let status = gateway.status().await.map_err(|error| failed(format!("cannot ask {part}"), error))?;
         let (bus, exports, outbox) = (status.bus, status.exports, status.outbox);
@@ -67,19 +72,27 @@ impl Bridge {
 
 /// The bridges of a slice's gateways. Of one that does not answer nothing is known.
 pub(crate) async fn bridges(session: &Session, status: &SliceStatus) -> Vec<Bridge> {
-    let parts = management::parts(session, status).await.unwrap_or_else(|error| {
-        tracing::warn!(slice = %status.slice, cause = %error.to_cause(), "cannot ask the bridges");
-        Vec::new()
-    });
-    let bridges = parts.iter().filter(|part| part.is_bridge);
-    let asked = bridges.map(async |part| match Bridge::look(part).await {
-        Ok(bridge) => bridge,
+    let bridges = management::listed(status).into_iter().filter(|listed| listed.is_bridge);
+    let asked = bridges.map(async |listed| match Bridge::look(&listed, session).await {
+        Ok(Some(mut bridge)) => {
+            if listed.is_shared {
+                own_exports(&status.slice, &mut bridge.exports);
+            }
+            Some(bridge)
+        }
+        Ok(None) => None,
         Err(error) => {
-            tracing::warn!(cause = %error.to_cause(), "cannot ask a bridge");
+            tracing::warn!(slice = %status.slice, cause = %error.to_cause(), "cannot ask a bridge");
             None
         }
     });
     futures::future::join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Leaves only those exports of a gateway that others use too which are the slice's own.
+pub(crate) fn own_exports(slice: &SliceName, exports: &mut BTreeMap<String, ExportStatus>) {
+    let qualifier = format!("{slice}.");
+    exports.retain(|name, _| name.starts_with(&qualifier));
 }
 
 #[cfg(test)]
@@ -102,6 +115,14 @@ pub(crate) mod tests {
             exports: [("hub".to_owned(), hub), ("influx".to_owned(), influx)].into(),
             outbox: OutboxStatus::default(),
         }
+    }
+
+    #[test]
+    fn of_a_bridge_that_others_use_too_a_slice_sees_its_own_exports() {
+        let names = ["paper.hub", "paper-2.hub", "field.hub", "paper.influx"];
+        let mut exports = names.map(|name| (name.to_owned(), ExportStatus::default())).into();
+        own_exports(&"paper".parse().unwrap(), &mut exports);
+        assert_eq!(exports.keys().collect::<Vec<_>>(), ["paper.hub", "paper.influx"]);
     }
 
     #[test]

@@ -6,9 +6,12 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use futures::{StreamExt, stream::BoxStream};
 use iotorch_core::{
-    Error, ErrorKind, Result, Route,
+    Error, Result, Route,
     model::PartName,
-    resource::{ApplicationSpec, CredentialOutputs, KindName, NetAddress, Outputs, ResourceId, Role, Spec},
+    resource::{
+        ApplicationOutputs, ApplicationSpec, CredentialOutputs, Endpoint, KindName, NetAddress, Outputs,
+        ResourceId, Role, Spec,
+    },
     status::{ResourceStatus, SliceStatus},
 };
 use iotorch_lite::{
@@ -35,19 +38,33 @@ pub(crate) const MANAGEMENT: &str = "management";
 /// The endpoint of the management API of what carries an EdgeX gateway's readings north, which is a gateway of `lite`.
 const BRIDGE: &str = "bridge";
 
-/// A gateway or server of a slice.
+/// A gateway or server of a slice that can be managed this way, as the status of the slice has it. Nobody has looked for it yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed<'a> {
+    /// Its name in the document.
+    pub(crate) name: PartName,
+    /// Whether it runs outside of iotorch, where others use it too.
+    pub(crate) is_shared: bool,
+    /// Whether it is the bridge of a gateway, and no gateway itself.
+    pub(crate) is_bridge: bool,
+    spec: &'a ApplicationSpec,
+    there: &'a ApplicationOutputs,
+    endpoint: &'a Endpoint,
+}
+
+/// A gateway or server of a slice, with the way to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// Its name in the document.
     pub(crate) name: PartName,
     /// Its management API.
     pub(crate) api: Api,
-    /// Whether it runs outside of iotorch, where others use it too.
-    pub(crate) is_shared: bool,
-    /// Whether it is the bridge of a gateway, and no gateway itself.
-    pub(crate) is_bridge: bool,
+    is_bridge: bool,
     _route: Arc<Route>,
 }
+
+/// What comes to a log.
+pub(crate) type Coming = BoxStream<'static, Result<Followed<LogEntry>, client::Error>>;
 
 /// The management API of a gateway or server.
 #[derive(Clone, Debug)]
@@ -90,9 +107,7 @@ impl Part {
     }
 
     /// The entries that its log gets from now on, until it stops.
-    pub(crate) async fn follow_log(
-        &self,
-    ) -> Result<BoxStream<'static, Result<Followed<LogEntry>, client::Error>>> {
+    pub(crate) async fn follow_log(&self) -> Result<Coming> {
         let coming = match &self.api {
             Api::Gateway(gateway) => gateway.follow_log().await.map(StreamExt::boxed),
             Api::Server(server) => server.follow_log().await.map(StreamExt::boxed),
@@ -113,12 +128,42 @@ impl fmt::Display for Part {
 }
 
 /// The gateways and servers of a slice that can be managed this way.
-pub(crate) async fn parts(session: &Session, status: &SliceStatus) -> Result<Vec<Part>> {
-    let mut parts = Vec::new();
-    for resource in &status.resources {
-        parts.extend(part(session, resource).await?);
+pub(crate) fn listed(status: &SliceStatus) -> Vec<Listed<'_>> {
+    status.resources.iter().filter_map(Listed::of).collect()
+}
+
+impl<'a> Listed<'a> {
+    fn of(resource: &'a ResourceStatus) -> Option<Self> {
+        let (Some(Spec::Application(spec)), Some(Outputs::Application(there))) =
+            (&resource.spec, &resource.outputs)
+        else {
+            return None;
+        };
+        let (endpoint, is_bridge) = match spec.application.as_str() {
+            LITE => (MANAGEMENT, false),
+            EDGEX => (BRIDGE, true),
+            _ => return None,
+        };
+        let (endpoint, name) = (there.endpoints.get(endpoint)?, PartName::new(resource.id.part()?).ok()?);
+        let is_there = matches!(spec.role, Role::Gateway | Role::Server);
+        let is_shared = spec.external.is_some();
+        is_there.then_some(Self { name, is_shared, is_bridge, spec, there, endpoint })
     }
-    Ok(parts)
+
+    /// Finds the way to it, and what its administrator is known by.
+    pub(crate) async fn open(&self, session: &Session) -> Result<Part> {
+        let route = session.route(self.endpoint).await?;
+        let token = Secret::new(session.secrets().fetch(&self.there.admin).await?.expose());
+        let (url, trust) = (url(route.address()), trust(self.spec));
+        let api = match (self.spec.role, trust) {
+            (Role::Server, None) => ServerClient::new(url, token).map(Api::Server),
+            (Role::Server, Some(trust)) => ServerClient::trusting(url, token, &trust).map(Api::Server),
+            (_, None) => GatewayClient::new(url, token).map(Api::Gateway),
+            (_, Some(trust)) => GatewayClient::trusting(url, token, &trust).map(Api::Gateway),
+        };
+        let api = api.map_err(|error| failed("cannot make an HTTP client", error))?;
+        Ok(Part { name: self.name.clone(), api, is_bridge: self.is_bridge, _route: Arc::new(route) })
+    }
 }
 
 /// Logins and messages of one user that a gateway or server has refused since its start.
@@ -140,19 +185,20 @@ pub(crate) struct Refusal {
 /// What the gateways and servers of a slice have refused. One that others use too is not asked: most of it concerns them; and of one
 /// that does not answer nothing is known.
 pub(crate) async fn refusals(session: &Session, status: &SliceStatus) -> Vec<Refusal> {
-    let parts = parts(session, status).await.unwrap_or_else(|error| {
-        tracing::warn!(slice = %status.slice, cause = %error.to_cause(), "cannot ask what was refused");
-        Vec::new()
+    let own = listed(status).into_iter().filter(|listed| !listed.is_shared);
+    let asked = own.map(async |listed: Listed<'_>| -> Result<Vec<Refusal>> {
+        let part = listed.open(session).await?;
+        let refused = part.refused().await?.into_iter();
+        Ok(refused.map(|(user, refused)| part.refusal(user, refused)).collect())
     });
-    let own = parts.iter().filter(|part| !part.is_shared);
-    let asked = own.map(async |part| match part.refused().await {
-        Ok(refused) => refused.into_iter().map(|(user, refused)| part.refusal(user, refused)).collect(),
-        Err(error) => {
-            tracing::warn!(cause = %error.to_cause(), "cannot ask what was refused");
-            Vec::new()
-        }
+    let known = futures::future::join_all(asked).await.into_iter().filter_map(|answer| {
+        answer
+            .inspect_err(|error| {
+                tracing::warn!(slice = %status.slice, cause = %error.to_cause(), "cannot ask what was refused");
+            })
+            .ok()
     });
-    futures::future::join_all(asked).await.concat()
+    known.flatten().collect()
 }
 
 /// What manages a gateway of `lite`, or the bridge of another one, with the way to it.
@@ -162,24 +208,26 @@ pub(crate) struct Gateway {
     pub(crate) client: GatewayClient,
     /// Whether it only carries what devices say to another gateway.
     pub(crate) is_bridge: bool,
+    /// Whether others use it too.
+    pub(crate) is_shared: bool,
     _route: Arc<Route>,
 }
 
-/// The gateway of a slice, if it can be managed this way.
+/// The gateway of a slice, if it can be managed this way. No other one is looked for.
 pub(crate) async fn gateway(
     session: &Session,
     status: &SliceStatus,
     name: &PartName,
 ) -> Result<Option<Gateway>> {
-    let parts = parts(session, status).await?.into_iter();
-    let found = parts.filter(|part| part.name == *name).find_map(|part| {
-        let Part { api, is_bridge, _route, .. } = part;
-        match api {
-            Api::Gateway(client) => Some(Gateway { client, is_bridge, _route }),
-            Api::Server(_) => None,
-        }
-    });
-    Ok(found)
+    let mut listed = listed(status).into_iter();
+    let Some(listed) = listed.find(|it| it.name == *name && it.spec.role == Role::Gateway) else {
+        return Ok(None);
+    };
+    let Part { api, is_bridge, _route, .. } = listed.open(session).await?;
+    Ok(match api {
+        Api::Gateway(client) => Some(Gateway { client, is_bridge, is_shared: listed.is_shared, _route }),
+        Api::Server(_) => None,
+    })
 }
 
 /// The newest generation of the credential of a device or attachment: an older one is about to be deleted.
@@ -200,33 +248,6 @@ pub(crate) fn newest_credential(
     generations.max_by_key(|(generation, _)| *generation)
 }
 
-async fn part(session: &Session, resource: &ResourceStatus) -> Result<Option<Part>> {
-    let (Some(Spec::Application(spec)), Some(Outputs::Application(there))) =
-        (&resource.spec, &resource.outputs)
-    else {
-        return Ok(None);
-    };
-    let (endpoint, is_bridge) = match spec.application.as_str() {
-        LITE => (MANAGEMENT, false),
-        EDGEX => (BRIDGE, true),
-        _ => return Ok(None),
-    };
-    let Some(endpoint) = there.endpoints.get(endpoint) else { return Ok(None) };
-    let route = session.route(endpoint).await?;
-    let token = Secret::new(session.secrets().fetch(&there.admin).await?.expose());
-    let url = url(route.address());
-    let api = match (spec.role, trust(spec)) {
-        (Role::Gateway, None) => GatewayClient::new(url, token).map(Api::Gateway),
-        (Role::Gateway, Some(trust)) => GatewayClient::trusting(url, token, &trust).map(Api::Gateway),
-        (Role::Server, None) => ServerClient::new(url, token).map(Api::Server),
-        (Role::Server, Some(trust)) => ServerClient::trusting(url, token, &trust).map(Api::Server),
-        (Role::Function, _) => return Ok(None),
-    };
-    let api = api.map_err(|error| failed("cannot make an HTTP client", error))?;
-    let name = PartName::new(resource.id.part().unwrap_or_default())?;
-    Ok(Some(Part { name, api, is_shared: spec.external.is_some(), is_bridge, _route: Arc::new(route) }))
-}
-
 /// The authorities that a gateway or server is checked by, where its settings name them in place of those that the system trusts.
 pub(crate) fn trust(spec: &ApplicationSpec) -> Option<PathBuf> {
     spec.settings.get("trust")?.as_str().map(PathBuf::from)
@@ -239,13 +260,21 @@ pub(crate) fn url(address: &NetAddress) -> String {
 
 /// Says what could not be done.
 pub(crate) fn failed(what: impl Into<String>, error: client::Error) -> Error {
-    let kind = match &error {
-        client::Error::Unreachable(_) => ErrorKind::Unavailable,
-        client::Error::Timeout => ErrorKind::Timeout,
-        client::Error::Refused => ErrorKind::Denied,
-        client::Error::NotFound { .. } => ErrorKind::NotFound,
-        client::Error::Invalid { .. } => ErrorKind::Invalid,
-        _ => ErrorKind::Unexpected,
-    };
-    Error::new(kind, what.into()).with_source(error)
+    Error::new(error.kind(), what.into()).with_source(error)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A gateway that is managed there.
+    pub(crate) fn gateway(url: &str) -> Part {
+        let client = GatewayClient::new(url, Secret::new("token")).unwrap();
+        Part {
+            name: "gw".parse().unwrap(),
+            api: Api::Gateway(client),
+            is_bridge: false,
+            _route: Arc::new(Route::direct(NetAddress { host: "127.0.0.1".into(), port: 1, tls: false })),
+        }
+    }
 }

@@ -77,6 +77,13 @@ pub(crate) struct CommandArgs {
     withdraw: Option<u64>,
 }
 
+impl CommandArgs {
+    /// The resource, and the value it shall take.
+    fn order(&self) -> (&str, &str) {
+        (self.resource.as_deref().unwrap_or_default(), self.value.as_deref().unwrap_or_default())
+    }
+}
+
 pub(crate) async fn exec(args: CommandArgs, setting: &Setting) -> Result<Exit> {
     let slices = [args.slice.clone()];
     super::or_host(hand_over(args, setting).await, &slices, setting).await
@@ -114,7 +121,7 @@ async fn hand_over(args: CommandArgs, setting: &Setting) -> Result<Exit> {
             let withdrawn = gateway.withdraw_command(&device.user, number).await;
             (withdrawn.map_err(|error| told_otherwise(&device, "withdraw a command of", error))?, false)
         }
-        None => (order(&args, &device, gateway).await?, !args.no_wait),
+        None => (order(&args, &device, gateway, setting).await?, !args.no_wait),
     };
     tell(&command, &device, setting)?;
     Ok(match command.state {
@@ -153,23 +160,35 @@ async fn find(session: &Session, args: &CommandArgs) -> Result<(Device, Way)> {
 }
 
 /// Hands a command to the gateway, and waits for what becomes of it.
-async fn order(args: &CommandArgs, device: &Device, gateway: &GatewayClient) -> Result<Command> {
-    let text = format!(
-        "{}={}",
-        args.resource.as_deref().unwrap_or_default(),
-        args.value.as_deref().unwrap_or_default()
-    );
-    let Reading { resource, value } = typed::reading(&text, &device.resources)?;
+async fn order(
+    args: &CommandArgs,
+    device: &Device,
+    gateway: &GatewayClient,
+    setting: &Setting,
+) -> Result<Command> {
+    let (resource, value) = args.order();
+    let Reading { resource, value } = typed::value(resource, value, &device.resources);
     let new = NewCommand { resource, value, expires_in: args.expires.duration().as_secs_f64() };
-    let refused = |error| told_otherwise(device, "command", error);
-    let mut command = gateway.send_command(&device.user, &new).await.map_err(refused)?;
+    let handed_over = gateway.send_command(&device.user, &new).await;
+    let mut command = handed_over.map_err(|error| told_otherwise(device, "command", error))?;
     let until = Instant::now() + args.wait.duration();
     while !args.no_wait && command.state == CommandState::Waiting {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
-        command = gateway.command(&device.user, command.id, left.min(LONGEST_WAIT)).await.map_err(refused)?;
+        match gateway.command(&device.user, command.id, left.min(LONGEST_WAIT)).await {
+            Ok(now) => command = now,
+            // To hand it over once more would be another command.
+            Err(error) => {
+                let why = told_otherwise(device, "see what becomes of a command to", error).to_cause();
+                setting.screen.complain(format!(
+                    "warning: command {} is with the gateway; what becomes of it cannot be seen: {why}",
+                    command.id
+                ));
+                break;
+            }
+        }
     }
     Ok(command)
 }

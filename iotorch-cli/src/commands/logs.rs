@@ -17,7 +17,7 @@ use crate::{
     failure::Result,
     installation::{self, Purpose, Session},
     interrupt,
-    management::{self, Part},
+    management::{self, Coming, Part},
     render,
     screen::Format,
 };
@@ -66,7 +66,7 @@ async fn show(args: LogsArgs, setting: &Setting) -> Result<Exit> {
     let part = installation::with(setting, Purpose::Look, async |session| find(session, &args).await).await?;
     if args.follow {
         tokio::select! {
-            ended = follow(&part, &args, setting) => ended?,
+            ended = follow(&part, args.tail, |entry| tell(entry, setting)) => ended?,
             () = stop => {}
         }
         return Ok(Exit::Done);
@@ -81,10 +81,10 @@ async fn show(args: LogsArgs, setting: &Setting) -> Result<Exit> {
 
 async fn find(session: &Session, args: &LogsArgs) -> Result<Part> {
     let status = super::status_of(session.orchestrator(), &args.slice, "read the logs of").await?;
-    let mut parts = management::parts(session, &status).await?;
+    let mut parts = management::listed(&status);
     parts.retain(|part| !part.is_shared);
-    if let Some(found) = parts.iter().position(|part| part.name == args.part) {
-        return Ok(parts.swap_remove(found));
+    if let Some(found) = parts.iter().find(|part| part.name == args.part) {
+        return Ok(found.open(session).await?);
     }
     let names: Vec<String> = parts.iter().map(|part| part.name.to_string()).collect();
     let help = match names.is_empty() {
@@ -117,42 +117,101 @@ async fn read(part: &Part, args: &LogsArgs) -> Result<Vec<LogEntry>> {
     Ok(page(part, LogQuery { limit, start: Some(start), ..LogQuery::default() }).await?.entries)
 }
 
-/// Shows entries as they come, also after the gateway or server was away. It only ends with an error.
-async fn follow(part: &Part, args: &LogsArgs, setting: &Setting) -> Result<()> {
+/// Shows entries as they come, each once, also after the gateway or server was away. It only ends with an error.
+async fn follow(part: &Part, tail: u32, mut show: impl FnMut(&LogEntry) -> Result<()>) -> Result<()> {
     let mut last = 0;
+    let mut tell = |entry: &LogEntry, last: u64| match entry.seq {
+        seq if seq <= last => Ok(last),
+        seq => show(entry).map(|()| seq),
+    };
     loop {
-        match part.follow_log().await {
-            Ok(mut coming) => {
-                // Read after the stream has begun, so that nothing is missed between the two.
-                let query = match last {
-                    0 => LogQuery { limit: Some(args.tail as usize), ..LogQuery::default() },
-                    last => LogQuery { after: Some(last), limit: Some(MOST as usize), ..LogQuery::default() },
-                };
-                for entry in page(part, query).await?.entries {
-                    last = tell(entry, last, setting)?;
+        match begun(part, tail, last).await {
+            Ok((there, mut coming)) => {
+                for entry in there {
+                    last = tell(&entry, last)?;
                 }
                 while let Some(Ok(next)) = coming.next().await {
                     match next {
-                        Followed::Item(entry) => last = tell(entry, last, setting)?,
+                        Followed::Item(entry) => last = tell(&entry, last)?,
                         Followed::Skipped { .. } => break,
                     }
                 }
             }
-            Err(error) if last == 0 => return Err(error.into()),
+            Err(error) if last == 0 => return Err(error),
             Err(_) => {}
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-/// Shows an entry that was not shown yet, and gives the number of the last one that was.
-fn tell(entry: LogEntry, last: u64, setting: &Setting) -> Result<u64> {
-    if entry.seq <= last {
-        return Ok(last);
-    }
+/// The entries after the last one that was shown, and what comes after them.
+async fn begun(part: &Part, tail: u32, last: u64) -> Result<(Vec<LogEntry>, Coming)> {
+    let coming = part.follow_log().await?;
+    // Read after the stream has begun, so that nothing is missed between the two.
+    let query = match last {
+        0 => LogQuery { limit: Some(tail as usize), ..LogQuery::default() },
+        last => LogQuery { after: Some(last), limit: Some(MOST as usize), ..LogQuery::default() },
+    };
+    Ok((page(part, query).await?.entries, coming))
+}
+
+fn tell(entry: &LogEntry, setting: &Setting) -> Result<()> {
     match setting.screen.format() {
-        Format::Table => setting.screen.result(render::log::entry(&entry, &TimeZone::system()))?,
-        Format::Json | Format::Yaml => setting.screen.item(&entry)?,
+        Format::Table => setting.screen.result(render::log::entry(entry, &TimeZone::system())),
+        Format::Json | Format::Yaml => setting.screen.item(entry),
     }
-    Ok(entry.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use axum::{Json, Router, http::StatusCode, routing::get};
+    use iotorch_lite::api::Level;
+
+    use super::*;
+
+    /// The log at its third reading; at the second the gateway is only about to be back.
+    fn log(reading: u64) -> Result<Json<LogPage>, StatusCode> {
+        let entry = |seq| LogEntry {
+            seq,
+            start: 1,
+            time: 5.0,
+            level: Level::Info,
+            event: "started".into(),
+            subject: String::new(),
+            message: "started".into(),
+            more: 0,
+        };
+        match reading {
+            0 => Ok(Json(LogPage { start: 1, entries: vec![entry(1)] })),
+            1 => Err(StatusCode::SERVICE_UNAVAILABLE),
+            _ => Ok(Json(LogPage { start: 2, entries: vec![entry(1), entry(2)] })),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_follows_a_log_goes_on_when_it_cannot_be_read_for_a_while() {
+        let readings = Arc::new(AtomicU64::new(0));
+        let read = move || std::future::ready(log(readings.fetch_add(1, Ordering::Relaxed)));
+        // Streams that end at once.
+        let routes = Router::new().route("/log", get(read)).route("/log/stream", get(async || ""));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let mut shown = Vec::new();
+        let show = |entry: &LogEntry| {
+            shown.push(entry.seq);
+            match entry.seq {
+                1 => Ok(()),
+                _ => Err(Error::new(ErrorKind::Cancelled, "enough").into()),
+            }
+        };
+        assert!(follow(&management::tests::gateway(&url), 10, show).await.is_err());
+        assert_eq!(shown, [1, 2]);
+        serving.abort();
+    }
 }

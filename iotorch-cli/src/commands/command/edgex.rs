@@ -100,7 +100,7 @@ pub(super) async fn exec(
             .with_help("it asks the device at once, and says what came of it")
             .into());
     }
-    let resource = args.resource.as_deref().unwrap_or_default();
+    let (resource, value) = args.order();
     let began = Instant::now();
     if args.get {
         let got = commands.get(&device.user, resource).await;
@@ -111,8 +111,7 @@ pub(super) async fn exec(
             Format::Json | Format::Yaml => setting.screen.data(&got).map(|()| Exit::Done),
         };
     }
-    let text = format!("{resource}={}", args.value.as_deref().unwrap_or_default());
-    let Reading { resource, value } = typed::reading(&text, &device.resources)?;
+    let Reading { resource, value } = typed::value(resource, value, &device.resources);
     let set = commands.set(&device.user, &resource, &value).await;
     set.map_err(|error| refused(device, "command", error))?;
     let set = Set { resource, value, seconds: began.elapsed().as_secs_f64() };
