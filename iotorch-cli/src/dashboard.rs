@@ -125,7 +125,7 @@ impl<'a> Dashboard<'a> {
     async fn count(&mut self) {
         let mut last = Vec::new();
         for slice in &self.slices {
-            let channels = match self.readers.channels(slice).await {
+            let channels = match self.readers.channels(slice, |_, _| true).await {
                 Ok(channels) => channels,
                 Err(error) => {
                     tracing::warn!(slice = %slice.slice, cause = %error.to_cause(), "cannot read the servers");

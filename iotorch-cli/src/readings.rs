@@ -3,6 +3,7 @@
 //! Servers of every kind that can be read are equal here: each is a [`Reader`], and what one of them does not have itself is made up for.
 
 mod aggregate;
+mod arrivals;
 mod lite;
 mod mainflux;
 mod paged;
@@ -14,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::{StreamExt, stream::BoxStream};
+use futures::stream::BoxStream;
 use iotorch_core::{
     Error, ErrorKind, Result,
     model::{PartName, SliceName},
@@ -25,18 +26,14 @@ use iotorch_core::{
     secret::SecretRef,
     status::{ResourceStatus, SliceStatus},
 };
-use iotorch_lite::{
-    Secret,
-    api::{Followed, MessageQuery},
-    client::ServerClient,
-    senml::Record,
-};
+use iotorch_lite::{Secret, api::MessageQuery, client::ServerClient, senml::Record};
 use serde::Serialize;
 
 use crate::{
     installation::Session,
     management::{LITE, MAINFLUX, MANAGEMENT, failed, newest_credential, trust, url},
 };
+pub(crate) use arrivals::Arrival;
 use lite::LiteReader;
 use reader::Reader;
 pub(crate) use reader::Summary;
@@ -87,22 +84,18 @@ impl Channel {
             messages.extend(page.messages.into_iter().map(|record| self.message(record)));
             match page.next {
                 Some(next) if messages.len() < limit => query.cursor = Some(next),
-                _ => return Ok(messages),
+                _ => {
+                    // A server may give more at once than it was asked for.
+                    messages.truncate(limit);
+                    return Ok(messages);
+                }
             }
         }
     }
 
-    /// The messages that arrive from now on, until the server ends.
-    pub(crate) async fn follow(&self) -> Result<BoxStream<'static, Result<Followed<Message>>>> {
-        let arriving = self.reader.follow().await;
-        let arriving = arriving.map_err(|error| self.unreadable(error))?;
-        let channel = self.clone();
-        let message = move |arrived| match arrived {
-            Ok(Followed::Item(record)) => Ok(Followed::Item(channel.message(record))),
-            Ok(Followed::Skipped { skipped }) => Ok(Followed::Skipped { skipped }),
-            Err(error) => Err(channel.unreadable(error)),
-        };
-        Ok(arriving.map(message).boxed())
+    /// What arrives from now on, also after the server was away.
+    pub(crate) async fn follow(&self) -> Result<BoxStream<'static, Arrival>> {
+        arrivals::follow(self.clone()).await
     }
 
     /// How many there are, and the last of each name.
@@ -224,27 +217,51 @@ impl<'a> Readers<'a> {
         Self { session, known: BTreeMap::new() }
     }
 
-    /// The channels of a slice on servers that can be read: one for each gateway that is attached.
+    /// The channels of a slice on servers that can be read, one for each gateway that is attached, as far as `is_wanted` of a server and
+    /// a gateway. No other server is looked for.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if there are only servers that cannot be read.
-    pub(crate) async fn channels(&mut self, status: &SliceStatus) -> Result<Vec<Channel>> {
+    pub(crate) async fn channels(
+        &mut self,
+        status: &SliceStatus,
+        is_wanted: impl Fn(&PartName, &PartName) -> bool,
+    ) -> Result<Vec<Channel>> {
+        self.each(status, is_wanted).await.into_iter().collect()
+    }
+
+    /// The same, each channel or why there is no way to it.
+    pub(crate) async fn each(
+        &mut self,
+        status: &SliceStatus,
+        is_wanted: impl Fn(&PartName, &PartName) -> bool,
+    ) -> Vec<Result<Channel>> {
         let (mut channels, mut unreadable) = (Vec::new(), None);
         for attached in status.resources.iter().filter(|resource| resource.id.kind() == KindName::Attachment)
         {
-            match self.channel(status, attached).await {
-                Ok(channel) => channels.extend(channel),
+            let Some((server, gateway)) =
+                ends(&attached.id).filter(|(server, gateway)| is_wanted(server, gateway))
+            else {
+                continue;
+            };
+            match self.channel(status, attached, server, gateway).await {
                 Err(error) if error.kind() == ErrorKind::Unsupported => unreadable = Some(error),
-                Err(error) => return Err(error),
+                channel => channels.extend(channel.transpose()),
             }
         }
-        match unreadable {
-            Some(error) if channels.is_empty() => Err(error),
-            _ => Ok(channels),
+        if channels.is_empty() {
+            channels.extend(unreadable.map(Err));
         }
+        channels
     }
 
-    async fn channel(&mut self, status: &SliceStatus, attached: &ResourceStatus) -> Result<Option<Channel>> {
+    async fn channel(
+        &mut self,
+        status: &SliceStatus,
+        attached: &ResourceStatus,
+        server: PartName,
+        gateway: PartName,
+    ) -> Result<Option<Channel>> {
         let Some(there) = Attached::find(status, attached) else { return Ok(None) };
         let key = there.key();
         if let Some((known, channel)) = self.known.get(&attached.id)
@@ -253,17 +270,105 @@ impl<'a> Readers<'a> {
             return Ok(Some(channel.clone()));
         }
         let Some(reader) = there.reader(self.session).await? else { return Ok(None) };
-        let gateway = PartName::new(attached.id.name())?;
         let shared = ResourceId::external(&status.slice, &gateway);
         let is_shared = status.resources.iter().any(|resource| resource.id == shared);
         let channel = Channel {
             slice: status.slice.clone(),
-            server: PartName::new(attached.id.part().unwrap_or_default())?,
+            server,
             gateway,
             qualifier: is_shared.then(|| format!("{}.", status.slice)),
             reader,
         };
         self.known.insert(attached.id.clone(), (key, channel.clone()));
         Ok(Some(channel))
+    }
+}
+
+/// The server and the gateway of an attachment.
+fn ends(attachment: &ResourceId) -> Option<(PartName, PartName)> {
+    Some((PartName::new(attachment.part()?).ok()?, PartName::new(attachment.name()).ok()?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{collections::VecDeque, sync::Mutex};
+
+    use async_trait::async_trait;
+    use iotorch_lite::{
+        api::{Followed, Page},
+        senml::Value,
+    };
+
+    use super::{reader::Arriving, *};
+
+    /// A server that gives these pages, one after the other, and tells of nothing.
+    #[derive(Debug)]
+    pub(crate) struct Script(Mutex<VecDeque<Result<Vec<Record>>>>);
+
+    impl Script {
+        pub(crate) fn new(pages: impl IntoIterator<Item = Result<Vec<Record>>>) -> Self {
+            Self(Mutex::new(pages.into_iter().collect()))
+        }
+    }
+
+    #[async_trait]
+    impl Reader for Script {
+        async fn page(&self, _: &MessageQuery) -> Result<Page> {
+            let page = self.0.lock().unwrap().pop_front().expect("it is asked for no more than it has");
+            page.map(|messages| Page { messages, next: None })
+        }
+
+        async fn follow(&self) -> Result<Arriving> {
+            let left = self.page(&MessageQuery::default()).await?;
+            let records = left.messages.into_iter().map(|record| Ok(Followed::Item(record)));
+            let broken = Err(Error::new(ErrorKind::Unavailable, "the connection was lost"));
+            Ok(Box::pin(futures::stream::iter(records.chain([broken]))))
+        }
+
+        async fn summary(&self) -> Result<Summary> {
+            Ok(Summary::default())
+        }
+
+        async fn count(&self, _: &BTreeSet<String>) -> Result<u64> {
+            Ok(0)
+        }
+    }
+
+    pub(crate) fn channel(script: Script) -> Channel {
+        Channel {
+            slice: "greenhouse".parse().unwrap(),
+            server: "hub".parse().unwrap(),
+            gateway: "gw".parse().unwrap(),
+            qualifier: None,
+            reader: Arc::new(script),
+        }
+    }
+
+    fn record(time: f64) -> Record {
+        Record::new("bench-1:temperature", time, Value::Number(21.5))
+    }
+
+    #[tokio::test]
+    async fn no_more_messages_are_given_than_were_asked_for() {
+        let all = || channel(Script::new([Ok((0..2_500).map(|time| record(f64::from(time))).collect())]));
+        for (limit, given) in [(20, 20), (1_500, 1_500), (usize::MAX, 2_500)] {
+            let messages = all().messages(MessageQuery::default(), limit).await.unwrap();
+            assert_eq!(messages.len(), given);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_is_told_why_a_server_is_away_and_when_it_is_back() {
+        use futures::StreamExt;
+        let refused = || Error::new(ErrorKind::Unavailable, "connection refused");
+        let pages = [Ok(vec![record(1.0)]), Err(refused()), Ok(vec![record(2.0)])];
+        let arrivals = channel(Script::new(pages)).follow().await.unwrap();
+        let told = arrivals.take(5).map(|arrival| match arrival {
+            Arrival::Message(message) => message.record.time.to_string(),
+            Arrival::Away(error) => error.to_string(),
+            other => format!("{other:?}"),
+        });
+        let told: Vec<String> = told.collect().await;
+        assert_eq!(told, ["1", "the connection was lost", "Back", "2", "the connection was lost"]);
     }
 }

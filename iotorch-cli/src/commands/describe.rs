@@ -1,7 +1,7 @@
 //! `iotorch describe`
 
 use clap::Args;
-use iotorch_core::{model::SliceName, orchestrator::RunFilter};
+use iotorch_core::{model::SliceName, orchestrator::RunFilter, status::SliceStatus};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     failure::Result,
     installation::{self, Purpose, Session},
     management,
-    readings::{Message, Readers},
+    readings::{Channel, Message, Readers},
     render::{
         self,
         describe::{Description, describe},
@@ -46,16 +46,17 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
         let status = orchestrator.status(&args.slice).await?;
         let filter = RunFilter { slice: Some(args.slice), limit: Some(RUNS), ..RunFilter::default() };
         let runs = orchestrator.runs(&filter).await?;
-        let last = last_readings(session, &status).await;
+        let (last, unread) = last_readings(session, &status).await;
         let refused = management::refusals(session, &status).await;
         let bridges = bridges(session, &status).await;
         match setting.screen.format() {
             Format::Table => {
                 let now = Timestamp::now();
-                let readings = match &last {
-                    Ok(last) => render::messages::last_readings(last, now),
-                    Err(error) => error.to_cause().to_string(),
-                };
+                let mut readings = unread.clone();
+                if !last.is_empty() || unread.is_empty() {
+                    readings.insert(0, render::messages::last_readings(&last, now));
+                }
+                let readings = readings.join("\n");
                 let shown = Description {
                     status: &status,
                     readings: &readings,
@@ -65,27 +66,42 @@ pub(crate) async fn exec(args: DescribeArgs, setting: &Setting) -> Result<Exit> 
                 };
                 setting.screen.result(describe(&shown, now, &TimeZone::system(), setting.screen.out))
             }
-            Format::Json | Format::Yaml => setting.screen.data(&serde_json::json!({
-                "status": status,
-                "readings": last.unwrap_or_default(),
-                "bridges": bridges,
-                "refused": refused,
-                "runs": runs,
-            })),
+            Format::Json | Format::Yaml => {
+                let mut described = serde_json::json!({
+                    "status": status,
+                    "readings": last,
+                    "bridges": bridges,
+                    "refused": refused,
+                    "runs": runs,
+                });
+                if !unread.is_empty() {
+                    described["readingsError"] = unread.join("\n").into();
+                }
+                setting.screen.data(&described)
+            }
         }
     })
     .await?;
     Ok(Exit::Done)
 }
 
-/// The last reading of each name on all servers of the slice.
-async fn last_readings(
-    session: &Session,
-    status: &iotorch_core::status::SliceStatus,
-) -> iotorch_core::Result<Vec<Message>> {
-    let mut last = Vec::new();
-    for channel in Readers::new(session).channels(status).await? {
-        last.extend(channel.last(channel.summary().await?));
+/// The last reading of each name on all servers of the slice, and why some of them could not be read.
+async fn last_readings(session: &Session, status: &SliceStatus) -> (Vec<Message>, Vec<String>) {
+    let channels = Readers::new(session).each(status, |_, _| true).await;
+    let asked = channels.into_iter().map(
+        async |channel: iotorch_core::Result<Channel>| -> iotorch_core::Result<Vec<Message>> {
+            let channel = channel?;
+            Ok(channel.last(channel.summary().await?))
+        },
+    );
+    let (mut last, mut unread) = (Vec::new(), Vec::new());
+    for read in futures::future::join_all(asked).await {
+        match read {
+            Ok(messages) => last.extend(messages),
+            Err(error) => unread.push(error.to_cause().to_string()),
+        }
     }
-    Ok(last)
+    // All channels at a server have the same to say.
+    unread.dedup();
+    (last, unread)
 }

@@ -1,16 +1,16 @@
 //! `iotorch messages`
 
-use std::{collections::HashSet, str::FromStr, time::Duration};
+use std::{collections::HashSet, str::FromStr};
 
 use clap::{Args, ValueEnum};
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream};
 use iotorch_core::{
     Error, ErrorKind,
     model::{PartName, SliceName, TimeSpan, nearest},
     resource::KindName,
     status::SliceStatus,
 };
-use iotorch_lite::api::{self, Followed, Interval, MessageQuery, Order};
+use iotorch_lite::api::{self, Interval, MessageQuery, Order};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
@@ -19,16 +19,13 @@ use crate::{
     failure::Result,
     installation::{self, Purpose, Session},
     interrupt,
-    readings::{Channel, Message, Readers},
+    readings::{Arrival, Channel, Message, Readers},
     render,
     screen::Format,
 };
 
 /// How many messages are shown where nobody says how many.
 const SHOWN: usize = 20;
-
-/// The pause before a server that went is asked again.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Read what a slice's servers have stored
 ///
@@ -200,11 +197,11 @@ fn check_device(status: &SliceStatus, name: &PartName) -> Result<()> {
 async fn find(session: &Session, args: &MessagesArgs) -> Result<Vec<Channel>> {
     let status = super::status_of(session.orchestrator(), &args.slice, "read").await?;
     args.device.as_ref().map_or(Ok(()), |device| check_device(&status, device))?;
-    let mut channels = Readers::new(session).channels(&status).await?;
-    channels.retain(|channel| {
-        args.server.as_ref().is_none_or(|server| channel.server == *server)
-            && args.gateway.as_ref().is_none_or(|gateway| channel.gateway == *gateway)
-    });
+    let is_wanted = |server: &PartName, gateway: &PartName| {
+        args.server.as_ref().is_none_or(|wanted| server == wanted)
+            && args.gateway.as_ref().is_none_or(|wanted| gateway == wanted)
+    };
+    let channels = Readers::new(session).channels(&status, is_wanted).await?;
     if channels.is_empty() {
         return Err(Error::new(
             ErrorKind::NotFound,
@@ -269,7 +266,8 @@ async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) ->
     let mut arriving = Vec::new();
     for channel in channels {
         // Begun before what there is already is read, so that nothing is missed between the two.
-        arriving.push(arrivals(channel.clone(), channel.follow().await?, setting));
+        let server = &channel.server;
+        arriving.push(channel.follow().await?.map(move |arrival| (server, arrival)));
     }
     let mut told = HashSet::new();
     if args.from.is_some() {
@@ -286,54 +284,31 @@ async fn follow(channels: &[Channel], args: &MessagesArgs, setting: &Setting) ->
     }
     let mut arriving = stream::select_all(arriving);
     while left > 0
-        && let Some(arrived) = arriving.next().await
+        && let Some((server, arrival)) = arriving.next().await
     {
-        match arrived {
-            Followed::Item(message) if !args.asks_for(&message) || told.remove(&identity(&message)) => {}
-            Followed::Item(message) => {
+        match arrival {
+            Arrival::Message(message) if !args.asks_for(&message) || told.remove(&identity(&message)) => {}
+            Arrival::Message(message) => {
                 tell(&message, several, setting)?;
                 left -= 1;
             }
-            Followed::Skipped { skipped } => {
+            Arrival::Skipped(skipped) => {
                 setting.screen.complain(format!("warning: {skipped} messages came too fast to be shown"));
             }
+            Arrival::Away(error) => setting.screen.complain(format!(
+                "warning: server \"{server}\" is away; what it stores meanwhile is not shown: {}",
+                error.to_cause()
+            )),
+            Arrival::Back => {}
         }
     }
     Ok(())
 }
 
-/// What a channel gets, also after its server was away.
-fn arrivals<'a>(
-    channel: Channel,
-    arriving: BoxStream<'static, iotorch_core::Result<Followed<Message>>>,
-    setting: &'a Setting,
-) -> BoxStream<'a, Followed<Message>> {
-    let next = move |(channel, mut arriving): (Channel, Option<BoxStream<'static, _>>)| async move {
-        loop {
-            match arriving.as_mut() {
-                Some(there) => match there.next().await {
-                    Some(Ok(arrived)) => return Some((arrived, (channel, arriving))),
-                    Some(Err(_)) | None => {
-                        let server = &channel.server;
-                        setting.screen.complain(format!(
-                            "warning: server \"{server}\" is away; what it stores meanwhile is not shown"
-                        ));
-                        arriving = None;
-                    }
-                },
-                None => {
-                    tokio::time::sleep(AGAIN).await;
-                    arriving = channel.follow().await.ok();
-                }
-            }
-        }
-    };
-    stream::unfold((channel, Some(arriving)), next).boxed()
-}
-
 /// What makes a message another than all others.
-fn identity(message: &Message) -> (PartName, String, u64) {
-    (message.gateway.clone(), message.record.name.clone(), message.record.time.to_bits())
+fn identity(message: &Message) -> (PartName, PartName, String, u64) {
+    let Message { server, gateway, record, .. } = message;
+    (server.clone(), gateway.clone(), record.name.clone(), record.time.to_bits())
 }
 
 fn tell(message: &Message, several: bool, setting: &Setting) -> Result<()> {

@@ -15,8 +15,8 @@ use iotorch_core::{
     status::SliceStatus,
 };
 use jiff::Timestamp;
-use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::send::QosArg;
 use crate::{
@@ -46,7 +46,8 @@ const TICK: Duration = Duration::from_millis(200);
 ///
 /// The devices are those of the slices; each has its own connection, over its own protocol. It tells how many messages were sent and
 /// acknowledged, how many readings the gateways accepted and the servers stored, and how long that took, counted from when a message
-/// was due. EdgeX does not tell what it accepts, and gives readings its own times: there stored ones are found by their values.
+/// was due. EdgeX does not tell what it accepts, and gives readings its own times: there stored ones are found by their values. Readers
+/// of Mainflux are asked once a second, so these times are up to a second too long.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   iotorch simulate greenhouse                  all devices, one message a second each, for 10s
@@ -137,13 +138,17 @@ async fn measure(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
     send(senders, start, interrupt.token(), setting, &counted).await;
     let seconds = start.elapsed().as_secs_f64();
     let deadline = Instant::now() + args.settle.duration();
-    accounts.settle(deadline).await?;
-    if accounts.are_silent() {
-        counted.quiet(deadline).await;
-    }
-    let account = accounts.read().await?.since(&before);
-    counted.arrived(&account, &following).await;
-    following.cancel();
+    let account = match came_of(&accounts, &counted, deadline).await {
+        Ok(account) => Some(account.since(&before)),
+        // What was measured up to here is worth telling.
+        Err(error) => {
+            let why = error.to_cause();
+            setting.screen.complain(format!("warning: what gateways and servers have is not known: {why}"));
+            None
+        }
+    };
+    counted.arrived().await;
+    drop(following);
     let outcome =
         counted.outcome(&accounts, account, seed, devices, seconds, interrupt.token().is_cancelled());
     match setting.screen.format() {
@@ -155,6 +160,15 @@ async fn measure(args: SimulateArgs, setting: &Setting) -> Result<Exit> {
         outcome if outcome.messages.failed == outcome.messages.sent => Exit::Unavailable,
         _ => Exit::Done,
     })
+}
+
+/// What gateways and servers have in the end.
+async fn came_of(accounts: &Accounts, counted: &Counted, deadline: Instant) -> iotorch_core::Result<Account> {
+    accounts.settle(deadline).await?;
+    if accounts.are_silent() {
+        counted.quiet(deadline).await;
+    }
+    accounts.read().await
 }
 
 struct Prepared {
@@ -244,7 +258,9 @@ async fn enlist(
     devices: &[Device],
     accounts: &mut Accounts,
 ) -> Result<()> {
-    let channels = match Readers::new(session).channels(status).await {
+    let is_wanted =
+        |_: &PartName, gateway: &PartName| devices.iter().any(|device| device.gateway == *gateway);
+    let channels = match Readers::new(session).channels(status, is_wanted).await {
         // Then what was stored is not known.
         Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
         channels => channels?,
@@ -296,16 +312,15 @@ async fn send(
     counted: &Counted,
 ) {
     let start = Start { at: start, micros: Timestamp::now().as_microsecond() };
-    let tasks = TaskTracker::new();
+    let mut tasks = JoinSet::new();
     for sender in senders {
         tasks.spawn(sender.run(start, stop.clone()));
     }
-    tasks.close();
     let bar = progress(setting);
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            () = tasks.wait() => break,
+            ended = tasks.join_next() => if ended.is_none() { break },
             _ = ticks.tick() => bar.set_message(counted.line(start.at.elapsed())),
         }
     }
@@ -352,16 +367,14 @@ impl Counted {
         })
     }
 
-    /// Takes the times of what arrives at servers, until the token is cancelled.
-    async fn follow(&self, accounts: &Accounts) -> Result<CancellationToken> {
-        let stop = CancellationToken::new();
+    /// Takes the times of what arrives at servers, for as long as the tasks are held.
+    async fn follow(&self, accounts: &Accounts) -> Result<JoinSet<()>> {
+        let mut tasks = JoinSet::new();
         for channel in accounts.channels() {
-            let following =
-                load::follow(channel.follow().await?, Arc::clone(&self.pending), Arc::clone(&self.tally));
-            let stop = stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(following).await });
+            let (arriving, channel) = (channel.follow().await?, channel.clone());
+            tasks.spawn(load::follow(channel, arriving, Arc::clone(&self.pending), Arc::clone(&self.tally)));
         }
-        Ok(stop)
+        Ok(tasks)
     }
 
     /// Waits until all messages have arrived, or for a while none has.
@@ -379,12 +392,11 @@ impl Counted {
     }
 
     /// Waits a moment for the last messages that are stored already, but of which this process has not been told.
-    async fn arrived(&self, account: &Account, following: &CancellationToken) {
-        const LATE: Duration = Duration::from_secs(1);
+    async fn arrived(&self) {
+        const LATE: Duration = Duration::from_secs(3);
         const LOOKS: Duration = Duration::from_millis(20);
         let deadline = Instant::now() + LATE;
-        let is_all = || self.tally(|tally| self.pending.is_empty() || tally.found() >= account.stored);
-        while !is_all() && !following.is_cancelled() && Instant::now() < deadline {
+        while !self.pending.is_empty() && Instant::now() < deadline {
             tokio::time::sleep(LOOKS).await;
         }
     }
@@ -392,7 +404,7 @@ impl Counted {
     fn outcome(
         &self,
         accounts: &Accounts,
-        account: Account,
+        account: Option<Account>,
         seed: Option<u64>,
         devices: usize,
         seconds: f64,
@@ -400,10 +412,11 @@ impl Counted {
     ) -> Outcome {
         self.tally(|tally| {
             let mut errors = tally.errors.clone();
-            for (reason, times) in account.reasons {
+            for (reason, times) in account.iter().flat_map(Account::reasons) {
                 *errors.entry(format!("rejected: {reason}")).or_default() += times;
             }
-            let knows = accounts.knows_accepted();
+            let accepts = account.as_ref().filter(|_| accounts.knows_accepted());
+            let stores = account.as_ref().filter(|_| accounts.knows_stored());
             #[allow(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
             let through = (tally.sent - tally.failed) as f64;
             Outcome {
@@ -419,10 +432,10 @@ impl Counted {
                 },
                 readings: Readings {
                     sent: tally.readings,
-                    accepted: knows.then_some(account.accepted),
-                    rejected: knows.then_some(account.rejected),
-                    stored: accounts.knows_stored().then_some(account.stored),
-                    waiting: account.waiting,
+                    accepted: accepts.map(|account| account.accepted),
+                    rejected: accepts.map(|account| account.rejected),
+                    stored: stores.map(|account| account.stored),
+                    waiting: account.as_ref().map(|account| account.waiting),
                 },
                 latency: Latencies { acknowledged: tally.to_acknowledged(), stored: tally.to_stored() },
                 errors,

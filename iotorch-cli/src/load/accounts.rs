@@ -5,11 +5,15 @@ use std::{
     time::Duration,
 };
 
-use iotorch_core::{Result, model::DeviceProtocol};
+use iotorch_core::{
+    Result,
+    model::{DeviceProtocol, PartName, SliceName},
+};
 use iotorch_lite::api::GatewayStatus;
 use tokio::time::Instant;
 
 use crate::{
+    bridge::own_exports,
     device::Device,
     management::{Gateway, failed},
     readings::Channel,
@@ -36,8 +40,10 @@ pub(crate) struct Account {
     pub(crate) accepted: u64,
     /// Readings, or messages as a whole, that gateways did not take.
     pub(crate) rejected: u64,
-    /// Why readings of devices that were not told so were rejected: the last reason of each device stands for all.
-    pub(crate) reasons: BTreeMap<String, u64>,
+    /// Of each device that is not told why readings were rejected how many were, and why the last one.
+    untold: BTreeMap<(SliceName, PartName), (u64, String)>,
+    /// Where the bridges are whose readings are among these: slices that share a gateway of EdgeX share its bridge.
+    bridges: BTreeSet<String>,
     /// Readings that are stored; at each of several servers, if their gateway sends to several.
     pub(crate) stored: u64,
     /// Readings that wait for servers.
@@ -74,8 +80,8 @@ impl Accounts {
     pub(crate) async fn read(&self) -> Result<Account> {
         let mut account = Account::default();
         for entry in &self.0 {
-            if let Some(status) = entry.status().await? {
-                account.add(&status, &entry.devices);
+            if let (Some(gateway), Some(status)) = (&entry.gateway, entry.status().await?) {
+                account.add(gateway.client.base_url(), &status, &entry.devices);
             }
             account.stored += entry.stored().await?;
         }
@@ -96,14 +102,15 @@ impl Accounts {
 }
 
 impl Entry {
+    /// What the gateway says of itself, with the exports of the slice alone.
     async fn status(&self) -> Result<Option<GatewayStatus>> {
-        match &self.gateway {
-            Some(gateway) => {
-                let status = gateway.client.status().await;
-                status.map(Some).map_err(|error| failed("cannot ask a gateway what it took", error))
-            }
-            None => Ok(None),
+        let Some(gateway) = &self.gateway else { return Ok(None) };
+        let status = gateway.client.status().await;
+        let mut status = status.map_err(|error| failed("cannot ask a gateway what it took", error))?;
+        if let (true, Some(device)) = (gateway.is_shared, self.devices.first()) {
+            own_exports(&device.slice, &mut status.exports);
         }
+        Ok(Some(status))
     }
 
     /// What all servers of the gateway have: the least of what each has.
@@ -133,9 +140,12 @@ fn waiting_at(status: &GatewayStatus) -> u64 {
 }
 
 impl Account {
-    fn add(&mut self, status: &GatewayStatus, devices: &[Device]) {
+    /// Adds what the gateway or bridge at `url` says.
+    fn add(&mut self, url: &str, status: &GatewayStatus, devices: &[Device]) {
         // A bridge knows no devices: what it has taken is of all that its gateway has.
-        if let Some(bus) = &status.bus {
+        if let Some(bus) = &status.bus
+            && self.bridges.insert(url.to_owned())
+        {
             self.accepted += bus.taken;
             self.rejected += bus.refused;
         }
@@ -144,24 +154,81 @@ impl Account {
             self.accepted += told.accepted;
             self.rejected += told.rejected;
             if let (Some(reason), DeviceProtocol::Mqtt) = (&told.last_rejection, device.protocol) {
-                *self.reasons.entry(reason.clone()).or_default() += told.rejected;
+                let device = (device.slice.clone(), device.name.clone());
+                self.untold.insert(device, (told.rejected, reason.clone()));
             }
         }
         self.waiting += waiting_at(status);
     }
 
+    /// Why readings of devices that were not told so were rejected, and how many: the last reason of each device stands for all.
+    pub(crate) fn reasons(&self) -> BTreeMap<&str, u64> {
+        let mut reasons = BTreeMap::new();
+        for (times, reason) in self.untold.values() {
+            *reasons.entry(reason.as_str()).or_default() += times;
+        }
+        reasons
+    }
+
     /// What came on account since `before`.
     pub(crate) fn since(&self, before: &Self) -> Self {
-        let reasons = self.reasons.iter().filter_map(|(reason, times)| {
-            let new = times.saturating_sub(before.reasons.get(reason).copied().unwrap_or_default());
-            (new > 0).then(|| (reason.clone(), new))
+        let untold = self.untold.iter().filter_map(|(device, (times, reason))| {
+            let before = before.untold.get(device).map_or(0, |(times, _)| *times);
+            (*times > before).then(|| (device.clone(), (times - before, reason.clone())))
         });
         Self {
             accepted: self.accepted.saturating_sub(before.accepted),
             rejected: self.rejected.saturating_sub(before.rejected),
-            reasons: reasons.collect(),
+            untold: untold.collect(),
+            bridges: self.bridges.clone(),
             stored: self.stored.saturating_sub(before.stored),
             waiting: self.waiting,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iotorch_lite::api::{BusStatus, DeviceStatus, OutboxStatus};
+
+    use super::*;
+    use crate::device::tests::bench;
+
+    fn status(devices: BTreeMap<String, DeviceStatus>, bus: Option<BusStatus>) -> GatewayStatus {
+        let outbox = OutboxStatus::default();
+        GatewayStatus { devices, exports: BTreeMap::new(), outbox, bus, refused: BTreeMap::new() }
+    }
+
+    #[test]
+    fn what_was_rejected_before_does_not_count_whatever_the_last_reason_was() {
+        let devices = ["bench-1", "bench-2"].map(|name| {
+            let name = PartName::new(name).unwrap();
+            Device { user: name.to_string(), name, ..bench() }
+        });
+        let account = |told: [(u64, &str); 2]| {
+            let told = devices.iter().zip(told).map(|(device, (rejected, reason))| {
+                let last_rejection = Some(reason.to_owned());
+                (device.user.clone(), DeviceStatus { rejected, last_rejection, ..DeviceStatus::default() })
+            });
+            let mut account = Account::default();
+            account.add("http://gw", &status(told.collect(), None), &devices);
+            account
+        };
+        let before = account([(3000, "too hot"), (7, "too hot")]);
+        let new = account([(3005, "too cold"), (7, "too hot")]).since(&before);
+        assert_eq!((new.rejected, new.reasons()), (5, BTreeMap::from([("too cold", 5)])));
+        let new = account([(3001, "too hot"), (9, "too hot")]).since(&before);
+        assert_eq!((new.rejected, new.reasons()), (3, BTreeMap::from([("too hot", 3)])));
+    }
+
+    #[test]
+    fn a_bridge_that_slices_share_counts_once() {
+        let bus = BusStatus { taken: 10, refused: 1, ..BusStatus::default() };
+        let told = status(BTreeMap::new(), Some(bus));
+        let mut account = Account::default();
+        for url in ["http://a", "http://b", "http://a"] {
+            account.add(url, &told, &[bench()]);
+        }
+        assert_eq!((account.accepted, account.rejected), (20, 2));
     }
 }

@@ -55,8 +55,8 @@ pub(crate) struct Readings {
     pub(crate) rejected: Option<u64>,
     /// Those that are in every server that their gateway sends to; none where that cannot be asked.
     pub(crate) stored: Option<u64>,
-    /// Those that still waited for servers at the end, of these devices or others.
-    pub(crate) waiting: u64,
+    /// Those that still waited for servers at the end, of these devices or others of the slices; none where that cannot be asked.
+    pub(crate) waiting: Option<u64>,
 }
 
 /// How long it took.
@@ -65,6 +65,7 @@ pub(crate) struct Readings {
 pub(crate) struct Latencies {
     /// Until a gateway answered.
     pub(crate) acknowledged: Option<Latency>,
-    /// Until a server had stored it and told its readers.
+    /// Until a server had stored it and told its readers. Readers of Mainflux are asked once a second, so there it is up to a second too
+    /// long.
     pub(crate) stored: Option<Latency>,
 }

@@ -12,7 +12,7 @@ use iotorch_lite::device::{Answer, Message, Qos, Reading};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Pending, Random, Tally};
+use super::{Pending, Random, Tally, stored::Key};
 use crate::device::{Connector, Device, Link};
 
 /// How many messages over MQTT may wait for their acknowledgement. A device that speaks HTTP or CoAP has one at a time.
@@ -100,15 +100,35 @@ pub(crate) struct Start {
     pub(crate) micros: i64,
 }
 
-/// A message on its way, and what it comes to.
-type Sending = BoxFuture<'static, (Instant, Result<Answer>)>;
+/// A message on its way.
+type Sending = BoxFuture<'static, Sent>;
+
+/// What a message came to.
+struct Sent {
+    due: Instant,
+    /// What it is found by at servers.
+    key: Option<Key>,
+    /// What it was sent over.
+    link: Arc<Link>,
+    result: Result<Answer>,
+}
 
 /// The connection, as far as there is one.
-enum Connection {
+#[derive(Debug)]
+enum Connection<L = Link> {
     /// There is.
-    Up(Link),
+    Up(Arc<L>),
     /// There is none before this time.
     Down { until: Instant, pause: Duration, why: String },
+}
+
+impl<L> Connection<L> {
+    /// A link was lost. The one that there is now may have been made since.
+    fn lost(&mut self, link: &Arc<L>, why: &str) {
+        if matches!(self, Self::Up(now) if Arc::ptr_eq(now, link)) {
+            *self = Self::Down { until: Instant::now(), pause: SHORTEST_PAUSE, why: why.to_owned() };
+        }
+    }
 }
 
 impl Sender {
@@ -123,7 +143,7 @@ impl Sender {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some((due, result)) = under_way.next() => self.came_of(due, result, &mut connection),
+                Some(sent) = under_way.next() => self.came_of(sent, &mut connection),
                 () = sleep_until(at), if under_way.len() < window => {
                     let readings = self.schedule.take();
                     // Two messages of one device are told apart by their times.
@@ -134,8 +154,8 @@ impl Sender {
                 }
             }
         }
-        while let Some((due, result)) = under_way.next().await {
-            self.came_of(due, result, &mut connection);
+        while let Some(sent) = under_way.next().await {
+            self.came_of(sent, &mut connection);
         }
         if let Connection::Up(link) = connection {
             link.close().await;
@@ -160,36 +180,38 @@ impl Sender {
                 return None;
             }
         };
-        let message = match self.payload {
+        let (message, key) = match self.payload {
             Payload::Senml => {
-                self.pending.add(&self.device, micros, due);
                 #[allow(clippy::cast_precision_loss, reason = "a time in microseconds is below 2^53")]
-                Message::of_pack(readings, micros as f64 / 1e6)
+                let message = Message::of_pack(readings, micros as f64 / 1e6);
+                (message, Some(self.pending.add(&self.device, micros, due)))
             }
             Payload::Plain => match Message::of_readings(readings) {
-                Ok(message) => {
-                    self.pending.add_values(&self.device, readings, due);
-                    message
-                }
+                Ok(message) => (message, self.pending.add_values(&self.device, readings, due)),
                 Err(error) => {
                     self.count(|tally| tally.failed(in_words(&error)));
                     return None;
                 }
             },
         };
-        Some(async move { (due, link.send(&message).await) }.boxed())
+        let sending = async move {
+            let result = link.send(&message).await;
+            Sent { due, key, link, result }
+        };
+        Some(sending.boxed())
     }
 
     /// The link that there is, or a new one where it is time to try.
-    async fn link(&self, connection: &mut Connection) -> Result<Link, String> {
+    async fn link(&self, connection: &mut Connection) -> Result<Arc<Link>, String> {
         let pause = match connection {
-            Connection::Up(link) => return Ok(link.clone()),
+            Connection::Up(link) => return Ok(Arc::clone(link)),
             Connection::Down { until, why, .. } if Instant::now() < *until => return Err(why.clone()),
             Connection::Down { pause, .. } => *pause,
         };
         match self.connector.connect(self.qos).await {
             Ok(link) => {
-                *connection = Connection::Up(link.clone());
+                let link = Arc::new(link);
+                *connection = Connection::Up(Arc::clone(&link));
                 Ok(link)
             }
             Err(error) => {
@@ -202,15 +224,17 @@ impl Sender {
         }
     }
 
-    fn came_of(&self, due: Instant, result: Result<Answer>, connection: &mut Connection) {
+    fn came_of(&self, sent: Sent, connection: &mut Connection) {
+        let Sent { due, key, link, result } = sent;
+        if let (true, Some(key)) = (is_refused(&result), &key) {
+            self.pending.forget(key, due);
+        }
         match result {
             Ok(answer) => self.count(|tally| tally.answered(&answer, due.elapsed())),
             Err(error) => {
                 let why = in_words(&error);
-                let is_lost = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-                if is_lost && matches!(connection, Connection::Up(_)) {
-                    *connection =
-                        Connection::Down { until: Instant::now(), pause: SHORTEST_PAUSE, why: why.clone() };
+                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) {
+                    connection.lost(&link, &why);
                 }
                 self.count(|tally| tally.failed(why));
             }
@@ -222,11 +246,51 @@ impl Sender {
     }
 }
 
+/// Whether nothing of a message will ever arrive. One whose connection broke may have arrived.
+fn is_refused(result: &Result<Answer>) -> bool {
+    match result {
+        Ok(answer) => matches!(answer, Answer::Rejected { accepted: 0, .. }),
+        Err(error) => {
+            use ErrorKind::{Denied, Invalid, NotFound, RateLimited, Unsupported};
+            matches!(error.kind(), Denied | Invalid | NotFound | RateLimited | Unsupported)
+        }
+    }
+}
+
 /// An error as a kind of errors: what all of the kind have in common, and the cause that the other side gave.
 fn in_words(error: &Error) -> String {
     let cause = error.to_cause();
     match cause.chain.first() {
         Some(why) => format!("{}: {why}", cause.message),
         None => cause.message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_on_an_old_link_does_not_end_the_new_one() {
+        let (old, new) = (Arc::new(()), Arc::new(()));
+        let mut connection = Connection::Up(Arc::clone(&new));
+        connection.lost(&old, "no answer");
+        assert!(matches!(&connection, Connection::Up(now) if Arc::ptr_eq(now, &new)));
+        connection.lost(&new, "no answer");
+        assert!(matches!(&connection, Connection::Down { why, .. } if why == "no answer"));
+    }
+
+    #[test]
+    fn a_message_is_waited_for_as_long_as_some_of_it_may_arrive() {
+        let failed = |kind| Err(Error::new(kind, "no"));
+        let rejected = |accepted| Ok(Answer::Rejected { accepted, rejected: vec!["too hot".into()] });
+        assert!(is_refused(&failed(ErrorKind::Invalid)) && is_refused(&rejected(0)));
+        let may_arrive = [
+            failed(ErrorKind::Timeout),
+            failed(ErrorKind::Unavailable),
+            rejected(1),
+            Ok(Answer::Acknowledged),
+        ];
+        assert!(!may_arrive.iter().any(is_refused));
     }
 }

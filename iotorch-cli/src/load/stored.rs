@@ -1,22 +1,36 @@
 //! When messages arrive at servers.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream::BoxStream};
-use iotorch_core::Result;
-use iotorch_lite::{api::Followed, device::Reading, senml};
+use iotorch_lite::{
+    api::{MessageQuery, Order},
+    device::Reading,
+    senml,
+};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Tally;
-use crate::{device::Device, readings::Message};
+use crate::{
+    device::Device,
+    readings::{Arrival, Channel, Message},
+};
+
+/// How far the clock of one who gives messages their times may be behind that of this machine.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// The pause before a server that cannot be read is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What a message is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum Key {
     /// Who sent it, and of which time it is, in microseconds since the Unix epoch.
     Time(String, i64),
     /// Who sent it, one of its resources, and the value of that: for messages to which others give a time.
@@ -25,7 +39,7 @@ enum Key {
 
 /// A value, so that it can be compared whatever way it went.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Told {
+pub(super) enum Told {
     Number(u64),
     Text(String),
     Bool(bool),
@@ -37,16 +51,13 @@ pub(crate) struct Pending(Mutex<HashMap<Key, VecDeque<Instant>>>);
 
 impl Pending {
     /// A message of `device` with this time is on its way.
-    pub(crate) fn add(&self, device: &Device, micros: i64, due: Instant) {
-        self.insert(Key::Time(sender(device.slice.as_str(), device.name.as_str()), micros), due);
+    pub(super) fn add(&self, device: &Device, micros: i64, due: Instant) -> Key {
+        self.insert(Key::Time(sender(device.slice.as_str(), device.name.as_str()), micros), due)
     }
 
     /// A message of `device` with these readings and no time is on its way.
-    pub(crate) fn add_values(&self, device: &Device, readings: &[Reading], due: Instant) {
-        let Some(Reading { resource, value }) = readings.iter().rev().max_by_key(|it| distinct(&it.value))
-        else {
-            return;
-        };
+    pub(super) fn add_values(&self, device: &Device, readings: &[Reading], due: Instant) -> Option<Key> {
+        let Reading { resource, value } = readings.iter().rev().max_by_key(|it| distinct(&it.value))?;
         let told = match value {
             Value::Bool(on) => Told::Bool(*on),
             Value::Number(number) => Told::Number(number.as_f64().unwrap_or_default().to_bits()),
@@ -54,11 +65,31 @@ impl Pending {
             other => Told::Text(other.to_string()),
         };
         let sender = sender(device.slice.as_str(), device.name.as_str());
-        self.insert(Key::Value(sender, resource.clone(), told), due);
+        Some(self.insert(Key::Value(sender, resource.clone(), told), due))
     }
 
-    fn insert(&self, key: Key, due: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().push_back(due);
+    fn insert(&self, key: Key, due: Instant) -> Key {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.entry(key.clone()).or_default().push_back(due);
+        key
+    }
+
+    /// The message that was due then will never arrive.
+    pub(super) fn forget(&self, key: &Key, due: Instant) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waiting) = pending.get_mut(key) else { return };
+        if let Some(at) = waiting.iter().position(|other| *other == due) {
+            waiting.remove(at);
+        }
+        if waiting.is_empty() {
+            pending.remove(key);
+        }
+    }
+
+    /// When the message was due that is on its way for longest.
+    fn oldest(&self) -> Option<Instant> {
+        let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.values().filter_map(VecDeque::front).min().copied()
     }
 
     /// Whether nothing is on its way.
@@ -105,36 +136,65 @@ fn sender(slice: &str, user: &str) -> String {
     format!("{slice}/{user}")
 }
 
-/// Counts how long messages took until they were stored, as long as the server tells.
+/// Counts how long messages of a channel took until they were stored, each reading once. What was stored while the server was away from
+/// this process, or came faster than it could be told, counts when it has been read.
 pub(crate) async fn follow(
-    mut arriving: BoxStream<'static, Result<Followed<Message>>>,
+    channel: Channel,
+    mut arriving: BoxStream<'static, Arrival>,
     pending: Arc<Pending>,
     tally: Arc<Mutex<Tally>>,
 ) {
-    while let Some(arrived) = arriving.next().await {
-        match arrived {
-            Ok(Followed::Item(reading)) => {
-                if let Some(due) = pending.take(&reading) {
-                    tally.lock().unwrap_or_else(PoisonError::into_inner).stored(due.elapsed());
-                }
+    // By name and time: what was told already is read again after each outage, and servers are sent some readings twice.
+    let mut told = HashSet::new();
+    let mut found = |reading: &Message| {
+        if told.insert((reading.record.name.clone(), reading.record.time.to_bits()))
+            && let Some(due) = pending.take(reading)
+        {
+            tally.lock().unwrap_or_else(PoisonError::into_inner).stored(due.elapsed());
+        }
+    };
+    while let Some(arrival) = arriving.next().await {
+        match arrival {
+            Arrival::Message(reading) => found(&reading),
+            Arrival::Skipped(_) | Arrival::Back => {
+                missed(&channel, &pending).await.iter().for_each(&mut found);
             }
-            Ok(Followed::Skipped { skipped }) => {
-                tracing::warn!(skipped, "messages came faster than their times could be taken");
-            }
-            Err(error) => {
-                tracing::warn!(cause = %error.to_cause(), "cannot follow a server's messages");
-                return;
+            Arrival::Away(error) => {
+                tracing::debug!(cause = %error.to_cause(), server = %channel.server, "a server is away");
             }
         }
     }
 }
 
+/// What is stored of messages that may be on their way still, as soon as the server tells.
+async fn missed(channel: &Channel, pending: &Pending) -> Vec<Message> {
+    loop {
+        let Some(due) = pending.oldest() else { return Vec::new() };
+        #[allow(clippy::cast_precision_loss, reason = "a time in microseconds is below 2^53")]
+        let now = Timestamp::now().as_microsecond() as f64 / 1e6;
+        let from = now - (due.elapsed() + SKEW).as_secs_f64();
+        let query = MessageQuery { from: Some(from), order: Some(Order::Asc), ..MessageQuery::default() };
+        match channel.messages(query, usize::MAX).await {
+            Ok(messages) => return messages,
+            Err(error) => {
+                tracing::debug!(cause = %error.to_cause(), server = %channel.server, "a server cannot be read");
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::{FutureExt, stream};
+    use iotorch_core::{Error, ErrorKind};
     use iotorch_lite::senml::Record;
 
     use super::*;
-    use crate::device::tests::bench;
+    use crate::{
+        device::tests::bench,
+        readings::tests::{Script, channel},
+    };
 
     fn arrived(name: &str, time: f64, value: senml::Value) -> Message {
         Message {
@@ -149,6 +209,7 @@ mod tests {
     fn a_message_is_found_by_its_time_once() {
         let (pending, due) = (Pending::default(), Instant::now());
         pending.add(&bench(), 1_700_000_000_250_000, due);
+        assert_eq!(pending.oldest(), Some(due));
         let message = arrived("bench-1:temperature", 1_700_000_000.25, senml::Value::Number(21.5));
         assert_eq!((pending.take(&message), pending.take(&message)), (Some(due), None));
         assert!(pending.is_empty());
@@ -157,7 +218,7 @@ mod tests {
     #[test]
     fn a_message_without_a_time_is_found_by_a_value_and_equal_ones_in_their_order() {
         let (pending, due) = (Pending::default(), Instant::now());
-        let later = due + std::time::Duration::from_secs(1);
+        let later = due + Duration::from_secs(1);
         let readings = [Reading::new("on", true), Reading::new("temperature", 21.25)];
         pending.add_values(&bench(), &readings, due);
         pending.add_values(&bench(), &readings, later);
@@ -172,5 +233,47 @@ mod tests {
         );
         assert_eq!([&on, &on].map(|it| pending.take(it)), [Some(due), None]);
         assert!(pending.is_empty());
+    }
+    #[test]
+    fn a_message_that_will_never_arrive_is_not_waited_for() {
+        let (pending, due) = (Pending::default(), Instant::now());
+        let later = due + Duration::from_secs(1);
+        let key = pending.add_values(&bench(), &[Reading::new("temperature", 21.25)], due).unwrap();
+        assert_eq!(
+            pending.add_values(&bench(), &[Reading::new("temperature", 21.25)], later).as_ref(),
+            Some(&key)
+        );
+        pending.forget(&key, later);
+        assert_eq!(pending.oldest(), Some(due));
+        pending.forget(&key, due);
+        assert!(pending.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_after_an_outage_counts_once_and_is_read_until_the_server_tells() {
+        let (pending, tally) = (Arc::new(Pending::default()), Arc::new(Mutex::new(Tally::new())));
+        let reading = [Reading::new("temperature", 21.25)];
+        for _ in 0..3 {
+            pending.add_values(&bench(), &reading, Instant::now());
+        }
+        let message = |time| arrived("bench-1:temperature", time, senml::Value::Number(21.25));
+        let away = || Error::new(ErrorKind::Unavailable, "away");
+        let stored = |times: &[f64]| Ok(times.iter().map(|time| message(*time).record).collect());
+        let script = Script::new([Err(away()), Err(away()), stored(&[1.0]), stored(&[1.0, 2.0])]);
+        let arriving = [
+            Arrival::Message(message(1.0)),
+            Arrival::Away(away()),
+            Arrival::Back,
+            Arrival::Message(message(1.0)),
+            Arrival::Skipped(1),
+        ];
+        let found = || tally.lock().unwrap().found();
+        let mut following =
+            follow(channel(script), stream::iter(arriving).boxed(), Arc::clone(&pending), Arc::clone(&tally))
+                .boxed();
+        assert!((&mut following).now_or_never().is_none(), "it waits until the server can be read");
+        assert_eq!(found(), 1);
+        following.await;
+        assert_eq!((found(), pending.is_empty()), (2, false));
     }
 }

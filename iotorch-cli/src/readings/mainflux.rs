@@ -39,7 +39,6 @@ impl Pages for Messages {
             to: to.map(time).transpose()?,
             offset: *offset,
             limit: *limit,
-            ..Query::default()
         };
         let page = self.page(&query).await?;
         Ok(Newest { total: page.total, records: page.records.into_iter().map(record).collect() })

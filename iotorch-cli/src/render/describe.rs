@@ -18,7 +18,7 @@ use crate::{bridge::Bridge, management::Refusal, screen::Ink};
 pub(crate) struct Description<'a> {
     /// How the slice is.
     pub(crate) status: &'a SliceStatus,
-    /// The last readings, as a table, or why there are none.
+    /// The last readings, as a table, and why there are no more.
     pub(crate) readings: &'a str,
     /// What carries the readings of its EdgeX gateways.
     pub(crate) bridges: &'a [Bridge],

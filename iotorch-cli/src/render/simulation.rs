@@ -17,8 +17,8 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     let took = time::short(Duration::from_secs_f64(outcome.seconds));
     let known = |count: Option<u64>| count.map_or_else(|| "not known".into(), |count| count.to_string());
     let waiting = match readings.waiting {
-        0 => String::new(),
-        n => format!(" ({n} wait at gateways)"),
+        None | Some(0) => String::new(),
+        Some(n) => format!(" ({n} wait at gateways)"),
     };
     let rows = [
         ["sent".into(), messages.sent.to_string(), readings.sent.to_string()],
@@ -82,7 +82,7 @@ mod tests {
                 accepted: Some(3990),
                 rejected: Some(6),
                 stored: Some(3980),
-                waiting: 10,
+                waiting: Some(10),
             },
             latency: Latencies { acknowledged: Some(latency), stored: None },
             errors: BTreeMap::from([
@@ -94,7 +94,7 @@ mod tests {
         told.errors.clear();
         (told.seed, told.interrupted, told.devices) = (None, true, 1);
         (told.readings.accepted, told.readings.rejected, told.readings.stored) = (None, None, None);
-        told.readings.waiting = 0;
+        told.readings.waiting = None;
         insta::assert_snapshot!("bare", outcome(&told));
     }
 }

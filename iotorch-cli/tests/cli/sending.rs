@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::home::{Home, Running, eventually, stderr, stdout};
 
 /// A slice whose devices speak every protocol and have a sensor and an actuator.
-const FIELD: &str = "apiVersion: iotorch.dev/v1alpha1
+pub(crate) const FIELD: &str = "apiVersion: iotorch.dev/v1alpha1
 kind: Infrastructure
 metadata: { name: desk }
 spec: { driver: local, tier: edge }
@@ -36,7 +36,7 @@ spec:
 
 const DEVICES: [&str; 3] = ["bench-1", "bench-2", "bench-3"];
 
-fn field() -> (Home, Running) {
+pub(crate) fn field() -> (Home, Running) {
     let home = Home::new();
     home.write("field.yaml", FIELD);
     let run = home.run(&["-f", "field.yaml"]);
@@ -51,7 +51,7 @@ fn send(home: &Home, arguments: &[&str]) -> (Value, Option<i32>) {
     (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
 }
 
-fn stored(home: &Home, name: &str) -> Vec<Value> {
+pub(crate) fn stored(home: &Home, name: &str) -> Vec<Value> {
     let all = home.data(&["messages", "field", "--name", name]);
     all.as_array().unwrap().iter().map(|message| message["v"].clone()).collect()
 }

@@ -121,6 +121,13 @@ async fn intervals_are_made_of_the_messages_of_a_time() {
 }
 
 #[tokio::test]
+async fn all_intervals_are_given_also_when_there_are_more_than_a_page_has() {
+    let reader = shelf(2_500);
+    let query = MessageQuery { interval: Some("1s".parse().unwrap()), ..in_order(Order::Asc, 1_000) };
+    assert_eq!(times(&reader, query).await.len(), 2_500);
+}
+
+#[tokio::test]
 async fn a_summary_has_the_last_of_each_name_and_names_are_counted() {
     let reader = shelf(1_501);
     let summary = reader.summary().await.unwrap();
