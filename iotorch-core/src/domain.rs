@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     error::Result,
     place::{Places, Route},
-    resource::{ApplicationOutputs, Endpoint, Outputs, ResourceId, Spec, Work},
+    resource::{ApplicationOutputs, ApplicationSpec, Endpoint, Outputs, ResourceId, Spec, Work},
     secret::{SecretRef, SecretStore, SecretValue},
 };
 
@@ -103,6 +103,17 @@ pub struct Scope {
     pub application: Option<ApplicationOutputs>,
 }
 
+impl Scope {
+    /// What is known of the application, when the root is one that can be reached: its specification, and what it tells.
+    #[must_use]
+    pub fn reachable(&self) -> Option<(&ApplicationSpec, &ApplicationOutputs)> {
+        match (self.recorded.get(&self.root).map(AsRef::as_ref), &self.application) {
+            (Some(Spec::Application(spec)), Some(outputs)) => Some((spec, outputs)),
+            _ => None,
+        }
+    }
+}
+
 /// What was seen of one resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,10 +187,24 @@ pub trait Domain: Send + Sync {
     /// Does a batch of steps of one kind.
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>>;
 
+    /// Takes in what is recorded of a scope, and asks nobody. A run that an earlier process has begun goes on with steps in an application
+    /// which this one has neither applied nor observed: what only the application's specification tells of it, such as whom its
+    /// certificates are checked by, is heard here before.
+    fn recall(&self, scope: &Scope) {
+        let _ = scope;
+    }
+
     /// Whether it is certain that no call of an earlier process can still act on `id`, because the domain can prove it (such as by
     /// a lock that a surviving child would hold). Without proof core waits for the deadline of that call.
     async fn is_quiescent(&self, cx: &Context, id: &ResourceId) -> bool {
         let _ = (cx, id);
+        false
+    }
+
+    /// Whether `call` changes nothing, however late it acts: it finds out, such as whether an application answers. Such a call is never
+    /// waited for, whatever became of it.
+    fn only_asks(&self, call: &Work) -> bool {
+        let _ = call;
         false
     }
 

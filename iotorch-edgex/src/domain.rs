@@ -10,7 +10,7 @@ mod own_export;
 mod registration;
 pub(crate) mod session;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use iotorch_core::{
@@ -123,6 +123,13 @@ impl Domain for EdgexDomain {
             }
         }
         results
+    }
+
+    fn recall(&self, scope: &Scope) {
+        if let Some((spec, application)) = scope.reachable() {
+            self.known.learn(spec, application);
+            self.bridges.recall(&exports::of_bridge(scope, application, BTreeSet::new()));
+        }
     }
 
     /// To find out whether a gateway is ready changes nothing. Of anything else nobody can tell: a service that gave up goes on, and

@@ -57,6 +57,17 @@ async fn everything_goes_through_the_api_gateway_with_one_login_that_is_renewed_
 }
 
 #[tokio::test]
+async fn the_next_process_goes_on_behind_the_api_gateway_without_a_look_before() {
+    let (fake, spec, _dir) = secured(ADMIN, "none").await;
+    let mut world = World::on(fake, spec).await;
+    world.apply(world.create_profile()).await.unwrap();
+    world.reconnect();
+    assert!(world.apply(world.create_device("d1")).await.is_err(), "it does not know whom to trust");
+    world.domain.recall(&world.scope(&[]));
+    world.apply(world.create_device("d1")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_said_once_and_without_showing_it() {
     let (fake, spec, _dir) = secured(ADMIN, "none").await;
     let world = World::on(fake, spec).await;

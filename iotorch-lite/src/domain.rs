@@ -149,9 +149,7 @@ fn application_of(inputs: &Inputs) -> Option<&ApplicationOutputs> {
 impl Domain for LiteDomain {
     async fn observe(&self, cx: &Context, scope: &Scope) -> Result<Vec<(ResourceId, Observed)>> {
         let root = &scope.root;
-        let (Some(application), Some(Spec::Application(spec))) =
-            (&scope.application, scope.recorded.get(root).map(AsRef::as_ref))
-        else {
+        let Some((spec, application)) = scope.reachable() else {
             return Ok(scope.known.iter().map(|id| (id.clone(), Observed::Absent)).collect());
         };
         self.trust.learn(spec, &application.endpoints);
@@ -196,6 +194,12 @@ impl Domain for LiteDomain {
         let sessions = Sessions::default();
         let steps: Vec<_> = batch.into_iter().map(|work| step(cx, &sessions, &self.trust, work)).collect();
         stream::iter(steps).buffered(AT_ONCE).collect().await
+    }
+
+    fn recall(&self, scope: &Scope) {
+        if let Some((spec, application)) = scope.reachable() {
+            self.trust.learn(spec, &application.endpoints);
+        }
     }
 
     /// Nothing outlives the process that it runs in; and to find out whether an application answers changes nothing.

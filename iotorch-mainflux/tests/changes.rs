@@ -366,6 +366,11 @@ async fn slices_that_share_a_server_have_settings_of_their_own() {
             let tenant = world.tenant();
             world.delete(&tenant).await;
         }
+        // Another process, which has not looked at it, is told what is recorded.
+        let mut world = world.reopened();
+        world.domain.recall(&world.scope());
+        let work = world.tenant_work();
+        world.make(work).await;
     }
 }
 

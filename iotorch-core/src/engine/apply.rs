@@ -204,6 +204,7 @@ impl Engine {
         let state = self.shared.store.slice(&slice).await?;
         let tally = crate::saga::Tally::replay(&row.run.plan, &journal);
         let span = tracing::info_span!("run", %slice, run = %id);
+        self.recall(&state);
         let mut saga = Saga::new(Arc::clone(&self.shared), row.run, &state, tally, options);
         let ended = async {
             saga.announce();
@@ -220,6 +221,16 @@ impl Engine {
         drop(at_work);
         self.prune(&ended).await?;
         Ok(self.report(&ended))
+    }
+
+    /// Tells the domains what is recorded of the slice, as a plan does by having them look.
+    fn recall(&self, state: &SliceState) {
+        for (driver, scope) in recorded_scopes(state) {
+            // One that is not connected has no steps to take either.
+            if let Ok(connection) = self.shared.connections.domain(&driver, &scope.root) {
+                connection.domain.recall(&scope);
+            }
+        }
     }
 
     /// Drops the finished runs of a slice that are too many or too old to be kept as history.

@@ -113,7 +113,8 @@ impl Caller {
                     close(&mut answers, step, Err(Halt::Stopped));
                     continue;
                 }
-                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) {
+                let is_unanswered = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+                if is_unanswered && !connection.domain.only_asks(&step.work) {
                     step.uncertain_until = Some(self.wall_time(deadline));
                 }
                 let away = error.kind() == ErrorKind::Unavailable && self.waits_offline(begun);

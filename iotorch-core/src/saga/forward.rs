@@ -253,12 +253,12 @@ impl Caller {
         self.shared.store.commit(completed.writes.iter().cloned().chain(appends).collect()).await
     }
 
-    fn started(&self, calls: &[Call], deadline: Instant) -> Vec<Entry> {
+    fn started(&self, connection: &Connection, calls: &[Call], deadline: Instant) -> Vec<Entry> {
         let now = self.shared.clock.now();
         let deadline = self.wall_time(deadline);
         let started = calls.iter().map(|call| JournalEvent::Started {
             step: call.step,
-            deadline,
+            deadline: if connection.domain.only_asks(&call.work) { now } else { deadline },
             prior: call.given.prior.clone(),
             inputs: Arc::clone(&call.given.inputs),
         });
@@ -289,7 +289,7 @@ impl Caller {
             }
         }
         let span = self.deadline(self.step(first.step));
-        let mut entries = self.started(&calls, Instant::now() + span);
+        let mut entries = self.started(connection, &calls, Instant::now() + span);
         self.shared
             .store
             .commit(entries.iter().map(|entry| Write::Append(self.run.id, entry.clone())).collect())
@@ -300,7 +300,7 @@ impl Caller {
             self.shared.tell(&self.run, Progress::StepStarted { resource, undo: false });
         }
         let restart = |deadline| -> Vec<Write> {
-            self.started(&calls, deadline)
+            self.started(connection, &calls, deadline)
                 .into_iter()
                 .map(|entry| Write::Append(self.run.id, entry))
                 .collect()

@@ -1,5 +1,10 @@
 //! The domain of a simulated world.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use async_trait::async_trait;
 use futures::future::join_all;
 
@@ -7,21 +12,42 @@ use super::{World, world::Ruling};
 use crate::{
     domain::{Context, Domain, Observed, Scope},
     error::{Error, ErrorKind, Result},
-    resource::{Outputs, Ownership, ResourceId, Spec, Work},
+    resource::{KindName, Outputs, Ownership, ResourceId, Spec, Work},
 };
 
 /// Manages a [`World`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct SimDomain {
     world: World,
+    /// The applications whose specifications this process has heard of: real ones may be unreachable without these.
+    heard_of: Mutex<BTreeSet<ResourceId>>,
 }
 
 impl SimDomain {
     pub(super) const fn new(world: World) -> Self {
-        Self { world }
+        Self { world, heard_of: Mutex::new(BTreeSet::new()) }
+    }
+
+    fn hear_of(&self, id: &ResourceId) {
+        if id.kind() == KindName::Application {
+            self.heard_of.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        }
+    }
+
+    fn has_heard_of(&self, id: &ResourceId) -> bool {
+        id.kind() != KindName::Application
+            || self.heard_of.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     async fn step(&self, cx: &Context, work: Work) -> Result<Outputs> {
+        self.hear_of(work.id());
+        let root = work.id().scope();
+        if !self.has_heard_of(&root) {
+            return Err(Error::new(
+                ErrorKind::Unexpected,
+                format!("this process has not heard of \"{root}\""),
+            ));
+        }
         let mark = cx.mark(work.id()).to_string();
         // A real system is told the secret, so it has to be there before.
         if let Some(Spec::Credential(credential)) = work.change().after() {
@@ -46,6 +72,7 @@ impl SimDomain {
 #[async_trait]
 impl Domain for SimDomain {
     async fn observe(&self, cx: &Context, scope: &Scope) -> Result<Vec<(ResourceId, Observed)>> {
+        self.recall(scope);
         self.world.reach(&scope.root)?;
         let mut ids = scope.known.clone();
         ids.extend(self.world.in_scope(&scope.root, &cx.installation));
@@ -58,6 +85,10 @@ impl Domain for SimDomain {
 
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
         join_all(batch.into_iter().map(|work| self.step(cx, work))).await
+    }
+
+    fn recall(&self, scope: &Scope) {
+        self.hear_of(&scope.root);
     }
 
     /// Objects are put whole. One that is removed late may have been made again since.

@@ -27,9 +27,7 @@ type Sights = Vec<(ResourceId, Observed)>;
 impl EdgexDomain {
     pub(super) async fn look(&self, cx: &Context, scope: &Scope) -> Result<Sights> {
         let root = &scope.root;
-        let (Some(application), Some(Spec::Application(spec))) =
-            (&scope.application, scope.recorded.get(root).map(AsRef::as_ref))
-        else {
+        let Some((spec, application)) = scope.reachable() else {
             return Ok(scope.known.iter().map(|id| (id.clone(), Observed::Absent)).collect());
         };
         let settings = settings_of(&spec.settings);

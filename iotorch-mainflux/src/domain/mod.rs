@@ -160,6 +160,12 @@ impl Domain for MainfluxDomain {
         observe::observe(self, cx, scope).await
     }
 
+    fn recall(&self, scope: &Scope) {
+        if let Some((spec, _)) = scope.reachable() {
+            self.learn(&scope.root, spec);
+        }
+    }
+
     async fn apply(&self, cx: &Context, batch: Vec<Work>) -> Vec<Result<Outputs>> {
         let mut desk = Desk { domain: self, cx, server: None, book: None };
         credential::make_together(&mut desk, &batch).await;
@@ -169,6 +175,13 @@ impl Domain for MainfluxDomain {
             results.push(step(&mut desk, work).await);
         }
         results
+    }
+
+    /// All that is ever changed of a server as a whole is its administrator's password.
+    fn only_asks(&self, call: &Work) -> bool {
+        let Work::Application(job) = call else { return false };
+        let (before, after) = (job.change.before(), job.change.after());
+        before.zip(after).is_none_or(|(before, after)| before.admin == after.admin)
     }
 
     /// Passwords change only from the one that was meant, keys and ids are chosen here, and all else is put whole. The

@@ -28,9 +28,7 @@ pub(super) async fn observe(
     scope: &Scope,
 ) -> Result<Vec<(ResourceId, Observed)>> {
     let root = &scope.root;
-    let (Some(application), Some(Spec::Application(spec))) =
-        (&scope.application, scope.recorded.get(root).map(AsRef::as_ref))
-    else {
+    let Some((spec, application)) = scope.reachable() else {
         return Ok(scope.known.iter().map(|id| (id.clone(), Observed::Absent)).collect());
     };
     let what = format!("observe server \"{}\"", spec.name);
