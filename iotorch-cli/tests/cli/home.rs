@@ -139,10 +139,15 @@ impl Running {
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut ended = None;
         eventually("the command ends", || {
-            ended = self.0.try_wait().unwrap();
+            ended = self.has_ended();
             ended.is_some()
         });
         ended.unwrap()
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
     }
 }
 

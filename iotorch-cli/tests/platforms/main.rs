@@ -3,15 +3,17 @@
 //! Where a program is absent, its tests are ignored with the reason, unless `IOTORCH_REQUIRE` names it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod gate;
 #[path = "../cli/home.rs"]
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod home;
+mod kills;
 mod mosquitto;
 mod stand;
 
 use std::process::ExitCode;
 
-use iotorch_mainflux_fake::Release;
+use iotorch_mainflux_fake::{Release, Service};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 
@@ -31,8 +33,10 @@ fn main() -> ExitCode {
         trial("a_reading_at_edgex_is_read_from_mainflux_as_it_was_measured", papers_slice),
         trial("every_gateway_sends_to_every_server", pairings),
         trial("many_devices_of_edgex_are_measured_up_to_the_server", simulation),
+        trial("what_is_stored_late_is_measured_too", outage),
         trial("a_device_of_edgex_is_told_and_asked", commands),
         trial("what_the_bridge_does_is_seen", bridge),
+        trial("killed_at_every_request_to_edgex_and_mainflux", kills::at_every_request),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -146,6 +150,28 @@ fn simulation() {
     assert_eq!(named.iter().filter(|it| **it == name).count(), times.len());
 }
 
+fn outage() {
+    const SIMULATE: [&str; 6] = ["simulate", "field", "--rate", "20/s", "--for", "6s"];
+    const AWAY: [Service; 2] = [Service::Mqtt, Service::Reader];
+    let stand = Stand::new(Gateway::Edgex, Server::Mainflux(Release::Mainflux012));
+    stand.told(&["apply", "-f", "field.json"]);
+    send_until_stored(&stand, "bench-1", 20.0);
+    send_until_stored(&stand, "bench-2", 20.0);
+    let before = stand.sent();
+    let told = std::thread::scope(|scope| {
+        let simulation = scope.spawn(|| stand.data(&SIMULATE));
+        eventually("readings are stored", || stand.sent() > before + 20);
+        stand.lose(&AWAY);
+        // Both devices send twenty messages of two readings a second: this takes two seconds.
+        eventually("readings wait for the server", || stand.pending() > 160);
+        stand.mend(&AWAY);
+        simulation.join().unwrap()
+    });
+    assert_eq!(told["readings"]["stored"], told["readings"]["sent"], "{told}");
+    let longest = |of: &str| told["latency"][of]["max"].as_f64().unwrap();
+    assert!(longest("stored") > 1.5 && longest("acknowledged") < 1.5, "{told}");
+}
+
 fn commands() {
     let stand = Stand::new(Gateway::Edgex, Server::Lite);
     stand.told(&["apply", "-f", "field.json"]);
@@ -168,7 +194,7 @@ fn commands() {
 }
 
 fn bridge() {
-    let mut stand = Stand::new(Gateway::Edgex, Server::Mainflux(Release::Mainflux012));
+    let stand = Stand::new(Gateway::Edgex, Server::Mainflux(Release::Mainflux012));
     stand.told(&["apply", "-f", "field.json"]);
     send_until_stored(&stand, "bench-2", 21.5);
     let logs = stand.iotorch(&["logs", "field", "gw"]);
@@ -176,14 +202,14 @@ fn bridge() {
     let described = stand.told(&["describe", "field"]);
     assert!(described.contains("Bridges") && described.contains("connected"), "{described}");
 
-    stand.lose_server();
+    stand.lose(&[Service::Mqtt]);
     stand.told(&["send", "field", "bench-2", "temperature=19.5"]);
     let waits = || stand.data(&["describe", "field"])["bridges"][0]["exports"].to_string();
     eventually("the reading waits in the bridge", || waits().contains(r#""pending":1"#));
     let status = stand.iotorch(&["status", "field"]);
     let told = format!("{}{}", home::stdout(&status), stderr(&status));
     assert!(told.contains("wait for"), "{told}");
-    stand.mend_server();
+    stand.mend(&[Service::Mqtt]);
     eventually("what waited has arrived", || {
         let messages = stand.data(&["messages", "field", "--name", "bench-2:temperature", "-n", "1"]);
         messages[0]["v"] == 19.5

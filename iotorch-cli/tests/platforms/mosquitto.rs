@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    fs::{self, File},
+    net::{Ipv4Addr, TcpListener},
     path::Path,
     process::{Command, Stdio},
 };
@@ -39,14 +40,24 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let configuration = folder.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n");
-        std::fs::write(&configuration, text).unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.arg("-c").arg(&configuration).env("PATH", path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = Running::of(&mut command);
-        eventually("mosquitto listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
-        Self { port, _process: process }
+        let (configuration, log) = (folder.join("mosquitto.conf"), folder.join("mosquitto.log"));
+        loop {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n");
+            fs::write(&configuration, text).unwrap();
+            let mut command = Command::new(PROGRAM);
+            command.arg("-c").arg(&configuration).env("PATH", path());
+            command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+            let mut process = Running::of(&mut command);
+            let mut ended = None;
+            eventually("mosquitto runs", || {
+                ended = process.has_ended();
+                ended.is_some() || fs::read_to_string(&log).unwrap().contains(" running")
+            });
+            // Where it has ended, somebody else has taken the port meanwhile.
+            if ended.is_none() {
+                return Self { port, _process: process };
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A gateway and a server that run already, and the document of a slice on both.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     process::{Command, Output, Stdio},
     sync::Arc,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use iotorch_edgex_fake as edgex;
+use iotorch_lite::api::ExportStatus;
 use iotorch_mainflux_fake as mainflux;
 use mainflux::Release;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
@@ -15,6 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
+    gate::{Gate, Stopped},
     home::{Home, Running, eventually, stderr, stdout},
     mosquitto::Mosquitto,
 };
@@ -46,25 +49,67 @@ pub(crate) struct Stand {
     broker: Option<Mosquitto>,
     edgex: Option<edgex::Fake>,
     mainflux: Option<mainflux::Fake>,
+    gate: Option<Gate>,
+    /// What slices on both are; the name of each is its own.
+    spec: Value,
     _processes: Vec<Running>,
 }
 
 /// What a device or a thing is, and all else that can be listed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Listing {
-    devices: Vec<String>,
-    profiles: Vec<String>,
+    pub(crate) devices: Vec<String>,
+    pub(crate) profiles: Vec<String>,
+    /// The exports of the bridge.
+    pub(crate) exports: Vec<String>,
     /// Of each kind at the server, how many there are.
-    server: Map<String, Value>,
+    pub(crate) server: BTreeMap<String, usize>,
+}
+
+impl Listing {
+    /// What has come since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let new = |now: &[String], then: &[String]| {
+            now.iter().filter(|name| !then.contains(name)).cloned().collect()
+        };
+        let then = |kind| before.server.get(kind).copied().unwrap_or_default();
+        let counts = self.server.iter().map(|(kind, count)| (kind.clone(), count - then(kind)));
+        Self {
+            devices: new(&self.devices, &before.devices),
+            profiles: new(&self.profiles, &before.profiles),
+            exports: new(&self.exports, &before.exports),
+            server: counts.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
 }
 
 impl Stand {
     pub(crate) fn new(gateway: Gateway, server: Server) -> Self {
+        Self::reached(gateway, server, None)
+    }
+
+    /// One that is managed through a gate.
+    pub(crate) fn gated(gateway: Gateway, server: Server) -> Self {
+        Self::reached(gateway, server, Some(Gate::new()))
+    }
+
+    fn reached(gateway: Gateway, server: Server, gate: Option<Gate>) -> Self {
         let home = Home::new();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let stand = Self { home, runtime, broker: None, edgex: None, mainflux: None, _processes: Vec::new() };
-        stand.with_gateway(gateway).with_server(server).with_document(gateway, server)
+        let stand = Self {
+            home,
+            runtime,
+            broker: None,
+            edgex: None,
+            mainflux: None,
+            gate,
+            spec: Value::Null,
+            _processes: Vec::new(),
+        };
+        let stand = stand.with_gateway(gateway).with_server(server).with_spec(gateway, server);
+        stand.document("field", |_| {});
+        stand
     }
 
     fn with_gateway(mut self, gateway: Gateway) -> Self {
@@ -106,11 +151,17 @@ impl Stand {
         serde_json::from_str(&self.home.printed(name)).unwrap()
     }
 
-    fn with_document(self, gateway: Gateway, server: Server) -> Self {
+    /// Where a service is managed.
+    fn way(&self, there: SocketAddr) -> SocketAddr {
+        self.gate.as_ref().map_or(there, |gate| self.runtime.block_on(gate.way(there)))
+    }
+
+    fn with_spec(mut self, gateway: Gateway, server: Server) -> Self {
         let at = |address: SocketAddr| json!({ "host": "127.0.0.1", "port": address.port() });
         let told = |listening: &Value, names: &[(&str, &str)]| {
             let endpoint = |(name, of): &(&str, &str)| {
                 let address = listening[*of].as_str()?.parse::<SocketAddr>().ok()?;
+                let address = if *of == "management" { self.way(address) } else { address };
                 Some(((*name).to_owned(), at(address)))
             };
             names.iter().filter_map(endpoint).collect::<Map<_, _>>()
@@ -127,7 +178,7 @@ impl Stand {
                 ];
                 let mut endpoints = told(&self.listening("bridge"), &[("bridge", "management")]);
                 for (name, service) in services {
-                    endpoints.insert(name.to_owned(), at(fake.address(service).unwrap()));
+                    endpoints.insert(name.to_owned(), at(self.way(fake.address(service).unwrap())));
                 }
                 endpoints.insert("mqtt".to_owned(), json!({ "host": "127.0.0.1", "port": broker.port }));
                 ("edgex", endpoints)
@@ -136,9 +187,13 @@ impl Stand {
         };
         let (server_software, server_at, credentials) = match (server, &self.mainflux) {
             (Server::Mainflux(release), Some(fake)) => {
+                let way = |service| {
+                    let address = fake.address(service).unwrap();
+                    let is_http = !matches!(service, mainflux::Service::Mqtt | mainflux::Service::MqttV5);
+                    if is_http { self.way(address) } else { address }
+                };
                 let services = release.services().iter();
-                let named =
-                    services.map(|service| (service.name().to_owned(), at(fake.address(*service).unwrap())));
+                let named = services.map(|service| (service.name().to_owned(), at(way(*service))));
                 ("mainflux", named.collect(), "env:MAINFLUX_ADMIN")
             }
             _ => ("lite", told(&self.listening("hub"), &lite), "env:LITE_TOKEN"),
@@ -148,7 +203,7 @@ impl Stand {
             { "name": "label", "type": "string" },
             { "name": "vent", "type": "bool", "access": "write" },
         ]);
-        let spec = json!({
+        self.spec = json!({
             "gateways": [{ "name": "gw", "application": gateway_software,
                 "external": { "endpoints": gateway_at, "credentials": "env:LITE_TOKEN" } }],
             "servers": [{ "name": "hub", "application": server_software,
@@ -159,10 +214,16 @@ impl Stand {
                 { "name": "bench-2", "protocol": "http", "profile": "climate" },
             ],
         });
-        let document = json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Slice",
-            "metadata": { "name": "field" }, "spec": spec });
-        self.home.write("field.json", &document.to_string());
         self
+    }
+
+    /// Writes the document of a slice to `NAME.json`.
+    pub(crate) fn document(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut spec = self.spec.clone();
+        change(&mut spec);
+        let document = json!({ "apiVersion": "iotorch.dev/v1alpha1", "kind": "Slice",
+            "metadata": { "name": name }, "spec": spec });
+        self.home.write(&format!("{name}.json"), &document.to_string());
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -173,6 +234,11 @@ impl Stand {
 
     pub(crate) fn iotorch(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// Starts a command that is not waited for.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running::of(self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     /// What a command prints that has to succeed.
@@ -187,14 +253,23 @@ impl Stand {
         serde_json::from_str(&self.told(&[arguments, &["--output", "json"]].concat())).unwrap()
     }
 
-    /// How many readings the gateway's exports have sent.
-    pub(crate) fn sent(&self) -> u64 {
+    /// What the gateway, or its bridge, says of its exports.
+    fn exports(&self) -> BTreeMap<String, ExportStatus> {
         let name = if self.edgex.is_some() { "bridge" } else { "gw" };
         let management = self.listening(name)["management"].as_str().unwrap().to_owned();
         let token = iotorch_lite::Secret::new(TOKEN);
         let client = iotorch_lite::client::GatewayClient::new(format!("http://{management}"), token).unwrap();
-        let status = self.runtime.block_on(client.status()).unwrap();
-        status.exports.values().map(|export| export.acknowledged).sum()
+        self.runtime.block_on(client.status()).unwrap().exports
+    }
+
+    /// How many readings these exports have sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.exports().values().map(|export| export.acknowledged).sum()
+    }
+
+    /// How many readings wait in them.
+    pub(crate) fn pending(&self) -> u64 {
+        self.exports().values().map(|export| export.pending).sum()
     }
 
     /// All that is there.
@@ -215,18 +290,33 @@ impl Stand {
         let server = kept
             .iter()
             .filter(|(name, _)| listed.contains(&name.as_str()))
-            .filter_map(|(name, value)| Some((name.clone(), json!(count(value)?))))
+            .filter_map(|(name, value)| Some((name.clone(), count(value)?)))
             .collect();
         let edgex = self.edgex.as_ref().unwrap();
-        Listing { devices: sorted(edgex.devices()), profiles: sorted(edgex.profiles()), server }
+        let exports = self.exports().into_keys().collect();
+        Listing { devices: sorted(edgex.devices()), profiles: sorted(edgex.profiles()), exports, server }
     }
 
     /// Nothing is left of the slice but its user, which cannot be deleted.
     pub(crate) fn expect_only_residue(&self, before: &Listing) {
-        let mut wanted = before.clone();
-        let users = wanted.server["users"].as_u64().unwrap();
-        wanted.server.insert("users".into(), json!(users + 1));
-        assert_eq!(self.listing(), wanted);
+        let server = BTreeMap::from([("users".to_owned(), 1)]);
+        assert_eq!(self.listing().since(before), Listing { server, ..Listing::default() });
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        self.gate.as_ref().unwrap()
+    }
+
+    /// Lets a request go that was stopped.
+    pub(crate) fn let_go(&self, stopped: Stopped) {
+        self.runtime.block_on(stopped.let_go());
+    }
+
+    /// The names of the secrets that are kept.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let kept = std::fs::read(self.home.state().join("secrets.json")).unwrap();
+        let kept: Value = serde_json::from_slice(&kept).unwrap();
+        kept["secrets"].as_object().unwrap().keys().cloned().collect()
     }
 
     fn client(&self) -> (AsyncClient, rumqttc::EventLoop) {
@@ -277,16 +367,16 @@ impl Stand {
         Answering(task)
     }
 
-    /// The server's MQTT is away.
-    pub(crate) fn lose_server(&mut self) {
+    /// These services of Mainflux are away.
+    pub(crate) fn lose(&self, services: &[mainflux::Service]) {
         let fake = self.mainflux.as_ref().unwrap();
-        self.runtime.block_on(fake.lose(mainflux::Service::Mqtt));
+        services.iter().for_each(|service| self.runtime.block_on(fake.lose(*service)));
     }
 
-    /// It is back.
-    pub(crate) fn mend_server(&mut self) {
+    /// They are back.
+    pub(crate) fn mend(&self, services: &[mainflux::Service]) {
         let fake = self.mainflux.as_ref().unwrap();
-        self.runtime.block_on(fake.mend(mainflux::Service::Mqtt)).unwrap();
+        services.iter().for_each(|service| self.runtime.block_on(fake.mend(*service)).unwrap());
     }
 }
 
