@@ -234,6 +234,7 @@ mod tests {
         assert_eq!([&on, &on].map(|it| pending.take(it)), [Some(due), None]);
         assert!(pending.is_empty());
     }
+
     #[test]
     fn a_message_that_will_never_arrive_is_not_waited_for() {
         let (pending, due) = (Pending::default(), Instant::now());
