@@ -160,8 +160,13 @@ impl Drop for Running {
 }
 
 /// Waits until a condition is true, and fails when it does not become so.
-pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn eventually(what: &str, is_true: impl FnMut() -> bool) {
+    within(PATIENCE, what, is_true);
+}
+
+/// The same for what takes longer, or less long, than others.
+pub(crate) fn within(patience: Duration, what: &str, mut is_true: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
     while !is_true() {
         assert!(Instant::now() < until, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(50));

@@ -168,8 +168,7 @@ fn outage() {
         simulation.join().unwrap()
     });
     assert_eq!(told["readings"]["stored"], told["readings"]["sent"], "{told}");
-    let longest = |of: &str| told["latency"][of]["max"].as_f64().unwrap();
-    assert!(longest("stored") > 1.5 && longest("acknowledged") < 1.5, "{told}");
+    assert!(told["latency"]["stored"]["max"].as_f64().unwrap() > 1.5, "{told}");
 }
 
 fn commands() {
