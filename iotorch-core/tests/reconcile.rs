@@ -8,7 +8,8 @@ use iotorch_core::{
     ErrorKind, Health, Intent, Orchestrator, RunOptions,
     model::{ByteSize, Capacity, Places, Slice, SliceSpec},
     plan::{Reason, Summary},
-    resource::{Change, Ownership, Spec},
+    resource::{Change, Outputs, Ownership, Spec},
+    secret::SecretRef,
     sim::{Fault, Object},
     status::Condition,
     store::{RunState, Store},
@@ -68,6 +69,34 @@ fn what_was_changed_outside_is_shown_with_the_field_and_put_right() {
         assert_eq!(plan.slices[0].steps[0].reason, Reason::Drifted { fields: vec!["/settings".into()] });
         lab.engine.apply(plan, RunOptions::default()).await.unwrap();
         assert!(lab.engine.plan(&reconcile()).await.unwrap().is_empty());
+    });
+}
+
+/// What it says there is what the steps that undo a change are made from.
+#[test]
+fn a_server_that_names_the_secret_of_another_is_not_believed() {
+    in_virtual_time(async {
+        let lab = applied().await;
+        let other = SecretRef::new("vineyard/hub/tenant", 1).unwrap();
+        lab.world.change(&id("greenhouse/here/space/hub/app/tenant"), |object| {
+            if let (Spec::Tenant(spec), Outputs::Tenant(outputs)) = (&mut object.spec, &mut object.outputs) {
+                (spec.secret, outputs.secret) = (other.clone(), other.clone());
+            }
+        });
+        assert!(lab.engine.plan(&reconcile()).await.unwrap().is_empty());
+        lab.world.change(&id("greenhouse/here/space/hub"), |object| {
+            if let Spec::Workload(workload) = &mut object.spec {
+                workload.settings.insert("replicas".into(), 3.into());
+                workload.admin = Some(other.clone());
+            }
+        });
+        let plan = lab.engine.plan(&reconcile()).await.unwrap();
+        let step = &plan.slices[0].steps[0];
+        assert_eq!(step.reason, Reason::Drifted { fields: vec!["/settings".into()] });
+        let Some(Spec::Workload(before)) = step.change.before().map(AsRef::as_ref) else {
+            panic!("the workload is changed: {step:?}")
+        };
+        assert_eq!(before.admin.as_ref().unwrap().name(), "greenhouse/hub/admin");
     });
 }
 

@@ -7,7 +7,7 @@ use iotorch_core::{
         ApplicationOutputs, AttachmentOutputs, AttachmentSpec, CredentialOutputs, CredentialSpec, KindName,
         MqttVersion, ResourceId, Spec,
     },
-    secret::{SecretRef, SecretValue},
+    secret::SecretValue,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -216,29 +216,15 @@ pub(crate) fn credential_outputs(thing: &Object, spec: &CredentialSpec) -> Crede
     CredentialOutputs { user_name: thing.id.clone(), secret: spec.secret.clone() }
 }
 
-/// What the object of a resource is, as iotorch would want it; `None` where that cannot be told. Only the secret of the resource itself can
-/// be noted there: a server that could name another would be sent it.
+/// What the object of a resource is, as iotorch would want it; `None` where that cannot be told.
 pub(crate) fn spec_of(id: &ResourceId, object: &Object) -> Option<Spec> {
     match id.kind() {
         KindName::Attachment => Some(AttachmentSpec::new(object.name.clone()).into()),
-        KindName::Credential => match Note::read(&object.metadata).spec {
-            Some(Spec::Credential(spec)) if is_own_secret(id, &spec.secret) => Some(spec.into()),
-            _ => None,
-        },
+        KindName::Credential => {
+            Note::read(&object.metadata).spec.filter(|spec| matches!(spec, Spec::Credential(_)))
+        }
         _ => None,
     }
-}
-
-/// The name of the secret of a tenant, or of a key of an attachment, as core makes it.
-pub(crate) fn secret_of(id: &ResourceId) -> String {
-    let host = id.host().filter(|_| id.kind() == KindName::Credential);
-    let tail = host.map_or_else(|| "tenant".to_owned(), |attachment| format!("{}/key", attachment.name()));
-    format!("{}/{}/{tail}", id.slice(), id.part().unwrap_or_default())
-}
-
-/// Whether a secret is one that core has made for this resource.
-pub(crate) fn is_own_secret(id: &ResourceId, secret: &SecretRef) -> bool {
-    secret.name() == secret_of(id)
 }
 
 /// The password of a user that could not be deleted: only who has the administrator's can log in with it.

@@ -51,7 +51,7 @@ impl Engine {
         let look = async {
             let _any = self.shared.calls.acquire().await;
             let _here = connection.admit().await;
-            connection.domain.observe(&cx, scope).await
+            connection.observe(&cx, scope).await
         };
         match tokio::time::timeout_at(cx.deadline, look).await {
             Ok(contents) => Ok(contents?.into_iter().collect()),

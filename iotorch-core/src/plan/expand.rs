@@ -109,8 +109,9 @@ impl Expansion<'_> {
         self.graph.insert(id, node);
     }
 
-    fn secret(&self, tail: std::fmt::Arguments<'_>, version: u32) -> Result<SecretRef> {
-        SecretRef::new(&format!("{}/{tail}", self.slice.name), version)
+    /// A version of the secret that is made for the resource of `id`.
+    fn secret(id: &ResourceId, version: u32) -> Result<SecretRef> {
+        SecretRef::new(&id.own_secret().unwrap_or_default(), version)
     }
 
     /// A name as an application knows it: plain in the slice's own, qualified in one that others use as well.
@@ -154,6 +155,11 @@ impl Expansion<'_> {
         })
     }
 
+    /// The id of the workload of `part`.
+    fn workload_id(&self, part: &PartName) -> Result<ResourceId> {
+        Ok(ResourceId::space(&self.slice.name, &self.place(part)?.name).workload(part))
+    }
+
     /// The space on the place of `part`, and the id of its workload in it.
     fn workload(&mut self, part: &PartName, spec: WorkloadSpec, origin: &str) -> Result<ResourceId> {
         let place = self.place(part)?;
@@ -161,8 +167,8 @@ impl Expansion<'_> {
         let space = ResourceId::space(&self.slice.name, &place.name);
         let quota = self.slice.spec.quota.of(place.spec.tier);
         let own = SpaceSpec { name: self.slice.name.to_string(), quota };
-        self.add(space.clone(), &driver, own, Vec::new(), "/spec");
-        let id = space.workload(part);
+        self.add(space, &driver, own, Vec::new(), "/spec");
+        let id = self.workload_id(part)?;
         let uses = self.segments_of(part);
         self.add(id.clone(), &driver, spec, uses, origin);
         Ok(id)
@@ -176,7 +182,7 @@ impl Expansion<'_> {
                 (ResourceId::external(&self.slice.name, software.name), external.credentials.clone())
             }
             None => {
-                let admin = self.secret(format_args!("{}/admin", software.name), 1)?;
+                let admin = Self::secret(&self.workload_id(software.name)?, 1)?;
                 let workload = WorkloadSpec {
                     name: software.name.to_string(),
                     role: software.role,
@@ -207,8 +213,7 @@ impl Expansion<'_> {
         if external {
             return Ok(ResourceId::external(&self.slice.name, part));
         }
-        let place = self.place(part)?;
-        Ok(ResourceId::space(&self.slice.name, &place.name).workload(part).application())
+        Ok(self.workload_id(part)?.application())
     }
 
     fn server(&mut self, server: &Server, origin: &str) -> Result<()> {
@@ -223,7 +228,7 @@ impl Expansion<'_> {
         };
         let id = self.software(&software, origin)?.tenant();
         let generation = (self.around.generation)(&id);
-        let secret = self.secret(format_args!("{}/tenant", server.name), generation)?;
+        let secret = Self::secret(&id, generation)?;
         let tenant = TenantSpec::new(self.slice.name.to_string(), secret);
         self.add(id, &server.application, tenant, Vec::new(), origin);
         Ok(())
@@ -271,8 +276,8 @@ impl Expansion<'_> {
         let spec = AttachmentSpec::new(self.qualified(gateway.name.as_str(), &host));
         self.add(attachment.clone(), &server.application, spec, Vec::new(), origin);
         let generation = (self.around.generation)(&attachment);
-        let secret = self.secret(format_args!("{}/{}/key", server.name, gateway.name), generation)?;
         let credential = attachment.credential(generation);
+        let secret = Self::secret(&credential, generation)?;
         self.add(
             credential.clone(),
             &server.application,
@@ -336,10 +341,10 @@ impl Expansion<'_> {
         self.add(id.clone(), &gateway.application, wanted, vec![profile_id], origin);
         if logs_in {
             let generation = (self.around.generation)(&id);
-            let secret =
-                self.secret(format_args!("{}/{}/password", gateway.name, device.name), generation)?;
-            let credential = CredentialSpec { generation, secret };
-            self.add(id.credential(generation), &gateway.application, credential, Vec::new(), origin);
+            let credential = id.credential(generation);
+            let secret = Self::secret(&credential, generation)?;
+            let wanted = CredentialSpec { generation, secret };
+            self.add(credential, &gateway.application, wanted, Vec::new(), origin);
         }
         Ok(())
     }

@@ -189,6 +189,25 @@ impl ResourceId {
         }
     }
 
+    /// The name of the secret that iotorch makes for this resource and that nothing else has: the token of an application and of the
+    /// workload it lives in, the password of a tenant's account, the key of an attachment, the password of a device. `None` where there
+    /// is none, or where it is of the user's choosing.
+    #[must_use]
+    pub fn own_secret(&self) -> Option<String> {
+        let (slice, part) = (self.slice(), self.part()?);
+        Some(match self.kind {
+            KindName::Application if self.place() == "external" => return None,
+            KindName::Workload | KindName::Application => format!("{slice}/{part}/admin"),
+            KindName::Tenant => format!("{slice}/{part}/tenant"),
+            KindName::Credential => {
+                let holder = self.host()?;
+                let what = if holder.kind == KindName::Attachment { "key" } else { "password" };
+                format!("{slice}/{part}/{}/{what}", holder.name())
+            }
+            _ => return None,
+        })
+    }
+
     /// The resource it lives in, if it lives in one.
     #[must_use]
     pub fn host(&self) -> Option<Self> {
@@ -376,6 +395,26 @@ mod tests {
             "S/e/space",
         ] {
             assert!(wrong.parse::<ResourceId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_iotorch_makes_are_called_after_what_has_them() {
+        let cases = [
+            ("s/e/space/hub", Some("s/hub/admin")),
+            ("s/e/space/hub/app", Some("s/hub/admin")),
+            ("s/external/hub/app", None),
+            ("s/e/space/hub/app/tenant", Some("s/hub/tenant")),
+            ("s/external/hub/app/tenant", Some("s/hub/tenant")),
+            ("s/e/space/hub/app/tenant/attachment/gw", None),
+            ("s/e/space/hub/app/tenant/attachment/gw/credential/2", Some("s/hub/gw/key")),
+            ("s/e/space/gw/app/device/d/credential/1", Some("s/gw/d/password")),
+            ("s/e/space/gw/app/export/hub", None),
+            ("s/e/space", None),
+            ("s/network/core", None),
+        ];
+        for (text, secret) in cases {
+            assert_eq!(id(text).own_secret().as_deref(), secret, "{text}");
         }
     }
 

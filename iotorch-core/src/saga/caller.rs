@@ -375,7 +375,7 @@ impl Caller {
         let scope = Scope { root, known, recorded, application };
         let deadline = Instant::now() + self.shared.limits.observe_deadline;
         let cx = self.context(deadline);
-        let observed = tokio::time::timeout_at(deadline, connection.domain.observe(&cx, &scope)).await;
+        let observed = tokio::time::timeout_at(deadline, connection.observe(&cx, &scope)).await;
         observed.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Unavailable, format!("\"{}\" gives no answer", scope.root)))
         })

@@ -8,9 +8,9 @@ use std::{
 
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::Limits;
+use super::{Limits, belief::believe};
 use crate::{
-    domain::Domain,
+    domain::{Context, Domain, Observed, Scope},
     driver::{Driver, DriverInfo, Drivers, Target},
     error::{Error, ErrorKind, Result},
     model::{DriverName, Infrastructure, InfrastructureName},
@@ -39,6 +39,15 @@ impl Connection {
             *next_call = Some(Instant::now() + self.info.pause);
         }
         permit
+    }
+
+    /// What the domain sees of `scope`, with no secret in it that is another's.
+    pub(crate) async fn observe(&self, cx: &Context, scope: &Scope) -> Result<Vec<(ResourceId, Observed)>> {
+        let mut seen = self.domain.observe(cx, scope).await?;
+        for (id, observed) in &mut seen {
+            believe(id, scope.recorded.get(id).map(AsRef::as_ref), observed)?;
+        }
+        Ok(seen)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The saga: runs a slice's plan as one durable transaction.
 //!
-//! [`tally`] is how far a run is, folded from its journal; [`caller`] calls domains, with everything core does around a call;
+//! [`connections`] has the domains, and [`belief`] what they say of secrets checked; [`tally`] is how far a run is, folded from its journal; [`caller`] calls domains, with everything core does around a call;
 //! [`forward`] builds and reaps; [`unwind`] undoes; [`run`] goes from phase to phase until the run is over or has to stay open.
 
+mod belief;
 mod caller;
 mod clock;
 mod close;

@@ -341,9 +341,13 @@ impl State {
                 admin: application.admin.clone(),
             }
             .into(),
-            (Spec::Tenant(tenant), _) => known.unwrap_or_else(|| {
-                TenantOutputs { id: format!("tenant-{number}"), secret: tenant.secret.clone() }.into()
-            }),
+            (Spec::Tenant(tenant), _) => {
+                let id = match known {
+                    Some(Outputs::Tenant(known)) => known.id,
+                    _ => format!("tenant-{number}"),
+                };
+                TenantOutputs { id, secret: tenant.secret.clone() }.into()
+            }
             (Spec::Attachment(_), _) => known.unwrap_or_else(|| {
                 AttachmentOutputs::new(format!("thing-{number}"), format!("channel-{number}")).into()
             }),

@@ -6,7 +6,7 @@
 use super::{Admins, Desk, conflict, delete_contents, failed, versions};
 use crate::{
     client::{Account, Api, Failure, Login, Made},
-    convert::{Note, account, domain_of, email_of, names_of, parked, secret_of},
+    convert::{Note, account, domain_of, email_of, names_of, parked},
 };
 use iotorch_core::{
     Context, Error, ErrorKind, Mark, Result,
@@ -14,6 +14,9 @@ use iotorch_core::{
     secret::SecretRef,
 };
 use serde_json::Map;
+
+/// How many bytes of a password SuperMQ and Magistrala take: they hash it by bcrypt. Mainflux, which does so too, leaves out the rest.
+const LONGEST_PASSWORD: usize = 72;
 
 /// How a person is told of a user that has neither the tenant's password nor that of one left behind.
 const STRANGER: &str = "somebody who has given it another password";
@@ -49,7 +52,14 @@ pub(super) async fn apply(desk: &mut Desk<'_>, job: &Job<Tenant>) -> Result<Outp
     }
     let Some(after) = job.change.after() else { return delete(desk, job, &api, &mark, &email).await };
     let what = format!("set up user \"{email}\" of tenant \"{}\"", after.name);
-    let user = account(api.dialect, &email, desk.cx.secret(&after.secret).await?);
+    let password = desk.cx.secret(&after.secret).await?;
+    let length = password.expose().len();
+    if !api.dialect.is_mainflux() && length > LONGEST_PASSWORD {
+        return Err(Error::new(ErrorKind::Invalid, format!("cannot {what}"))
+            .with_source(format!("its password has {length} bytes, and {LONGEST_PASSWORD} are the most"))
+            .with_help(format!("put a shorter one into secret \"{}\"", after.secret)));
+    }
+    let user = account(api.dialect, &email, password);
     let fail = |failure| failed(&what, failure);
     if matches!(api.login(&user).await.map_err(fail)?, Login::Refused { .. }) {
         admit(desk, job, &api, &user, after, &what).await?;
@@ -106,8 +116,8 @@ pub(super) async fn candidates(
     tenant: &ResourceId,
     recorded: Option<&SecretRef>,
 ) -> Result<Vec<SecretRef>> {
-    let name = recorded.map_or_else(|| secret_of(tenant), |recorded| recorded.name().to_owned());
-    let mut candidates = versions(cx, &name).await?;
+    let name = recorded.map(|recorded| recorded.name().to_owned()).or_else(|| tenant.own_secret());
+    let mut candidates = versions(cx, &name.unwrap_or_default()).await?;
     if let Some(recorded) = recorded {
         candidates.retain(|other| other != recorded);
         candidates.insert(0, recorded.clone());

@@ -103,11 +103,12 @@ impl World {
         let secrets = Arc::new(MemorySecretStore::default());
         secrets.put(&secret("hub/admin"), SecretValue::new(place.admin.clone())).await.unwrap();
         secrets.put(&secret("hub/short"), SecretValue::new("sh0rt-1".to_owned())).await.unwrap();
-        let names = ["tenant", "tenant#2", "gw/key", "gw/key#2", "gw-2/key"];
-        let names = names.map(|name| format!("{slice}/hub/{name}"));
-        for name in names.iter().map(String::as_str).chain(["other"]) {
+        secrets.put(&secret("hub/long"), SecretValue::new("l0ng".repeat(18) + "-")).await.unwrap();
+        let own = ["tenant", "tenant#2", "gw/key", "gw/key#2", "gw-2/key"];
+        let own = own.map(|name| (name, format!("{slice}/hub/{name}")));
+        for (name, whole) in own.into_iter().chain([("other", "other".to_owned())]) {
             let value = format!("{} of {slice} is nowhere else", name.replace(['/', '#'], "-"));
-            secrets.put(&secret(name), SecretValue::new(value)).await.unwrap();
+            secrets.put(&secret(&whole), SecretValue::new(value)).await.unwrap();
         }
         let slice = SliceName::new(slice).unwrap();
         Self { place, slice, settings: Settings::new(), secrets, domain: connect(), made: Vec::new() }

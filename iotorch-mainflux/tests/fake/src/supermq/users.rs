@@ -240,5 +240,9 @@ fn check_secret(secret: &str) -> Result<(), Answer> {
     if secret.chars().count() < 8 {
         return Err(refused(400, "password does not meet the requirements"));
     }
+    // It hashes them by bcrypt, which takes no more.
+    if secret.len() > 72 {
+        return Err(refused(422, "generate hash from password failed"));
+    }
     Ok(())
 }
