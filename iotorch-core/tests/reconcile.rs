@@ -217,6 +217,23 @@ fn a_foreign_object_is_a_conflict_that_names_its_owner() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_offered_for_taking_over() {
+    in_virtual_time(async {
+        let lab = applied().await;
+        lab.world.change(&id("greenhouse/here/space/hub/app/tenant"), |object| {
+            object.owner = "b2/greenhouse".into();
+            if let Spec::Tenant(tenant) = &mut object.spec {
+                tenant.secret = SecretRef::new("vineyard/hub/tenant", 1).unwrap();
+            }
+        });
+        let refused = lab.engine.plan(&reconcile()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        let help = "rename one of the two, or remove what is there: it cannot be taken over";
+        assert_eq!(refused.help(), Some(help));
+    });
+}
+
+#[test]
 fn adopting_takes_over_and_undoing_it_gives_back_what_was_found() {
     in_virtual_time(async {
         let lab = with_foreign_space().await;

@@ -211,8 +211,13 @@ impl<'a> Build<'a> {
         let refused =
             |why: &str| Error::new(ErrorKind::Conflict, format!("cannot make {} \"{id}\": {why}", id.kind()));
         if !self.allowed.adopt.contains(id) {
-            return Err(refused(&format!("an object of that name is there and belongs to {owner}"))
-                .with_help(format!("rename one of the two, or take the object over: iotorch adopt {id}")));
+            let help = match found {
+                Some(_) => format!("rename one of the two, or take the object over: iotorch adopt {id}"),
+                None => "rename one of the two, or remove what is there: it cannot be taken over".to_owned(),
+            };
+            return Err(
+                refused(&format!("an object of that name is there and belongs to {owner}")).with_help(help)
+            );
         }
         let before = found
             .ok_or_else(|| refused("what is there cannot be read, so taking it over could not be undone"))?;
