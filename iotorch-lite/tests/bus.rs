@@ -440,6 +440,16 @@ async fn small_packs() -> Result<()> {
         })
     };
     await_status(&client, is_done).await;
+    // A broker of MQTT 5 says at the login how much it takes at once.
+    client.delete("exports/old", None).await?;
+    let long = "much to say ".repeat(1000);
+    let pack = json!([{ "n": "label", "vs": long }, { "n": "label", "vs": text }]);
+    device.publish("devices/d1", pack.to_string()).await.unwrap();
+    let is_done = |status: &GatewayStatus| {
+        let export = &status.exports["new"];
+        (export.acknowledged, export.unsendable) == (READINGS + 1, 1) && export.last_error.is_none()
+    };
+    await_status(&client, is_done).await;
     gateway.stop().await;
     Ok(())
 }

@@ -73,11 +73,19 @@ impl Unconnected {
     }
 }
 
+/// Why something was not published.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    /// It is larger than the broker takes, as it said at the login. It was not sent.
+    TooLarge,
+    Failed(String),
+}
+
 /// What publishes at a broker that is logged in at.
 #[async_trait]
 pub(crate) trait Publisher: Send + Sync {
     /// Publishes at QoS 1 and returns when the broker has acknowledged it, or says why it has not.
-    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), String>;
+    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), Unpublished>;
 }
 
 /// A publisher, and what keeps its connection alive until it breaks, and then says why.

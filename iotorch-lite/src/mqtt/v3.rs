@@ -1,8 +1,8 @@
 //! MQTT 3.1.1.
 
 use super::{
-    Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, LARGEST_PACKET, Link, Publisher, Unconnected, undelayed,
-    unreachable,
+    Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, LARGEST_PACKET, Link, Publisher, Unconnected, Unpublished,
+    undelayed, unreachable,
 };
 use async_trait::async_trait;
 use rumqttc_v4::{
@@ -76,11 +76,12 @@ pub(crate) fn broken(host: &str, port: u16, error: &ConnectionError) -> String {
 
 #[async_trait]
 impl Publisher for AsyncClient {
-    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), String> {
+    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), Unpublished> {
         let notice = self
             .publish_tracked(topic, payload, PublishOptions::at_least_once())
             .await
-            .map_err(|error| error.to_string())?;
-        notice.wait_completion_async().await.map_err(|error| format!("the target refused readings: {error}"))
+            .map_err(|error| Unpublished::Failed(error.to_string()))?;
+        let taken = notice.wait_completion_async().await;
+        taken.map_err(|error| Unpublished::Failed(format!("the target refused readings: {error}")))
     }
 }

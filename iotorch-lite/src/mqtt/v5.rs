@@ -1,9 +1,12 @@
 //! MQTT 5.
 
-use super::{Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, Link, Publisher, Unconnected, undelayed, unreachable};
+use super::{
+    Broker, IN_FLIGHT, KEEP_ALIVE_SECONDS, Link, Publisher, Unconnected, Unpublished, undelayed, unreachable,
+};
 use async_trait::async_trait;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, PublishOptions, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, Publish, PublishOptions,
+    QoS, Transport,
 };
 
 pub(super) async fn connect(broker: Broker<'_>) -> Result<Link, Unconnected> {
@@ -21,13 +24,14 @@ pub(super) async fn connect(broker: Broker<'_>) -> Result<Link, Unconnected> {
         .capacity(1)
         .try_build()
         .map_err(|error| Unconnected::because(error.to_string()))?;
-    loop {
+    let accepted = loop {
         match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => break,
+            Ok(Event::Incoming(Packet::ConnAck(accepted))) => break accepted,
             Ok(_) => {}
             Err(error) => return Err(unconnected(host, port, &error)),
         }
-    }
+    };
+    let largest = accepted.properties.and_then(|said| usize::try_from(said.max_packet_size?).ok());
     let host = host.to_owned();
     let driving = async move {
         loop {
@@ -36,7 +40,7 @@ pub(super) async fn connect(broker: Broker<'_>) -> Result<Link, Unconnected> {
             }
         }
     };
-    Ok((Box::new(client), Box::pin(driving)))
+    Ok((Box::new(LoggedIn { client, largest }), Box::pin(driving)))
 }
 
 fn unconnected(host: &str, port: u16, error: &ConnectionError) -> Unconnected {
@@ -58,13 +62,28 @@ fn describe(host: &str, port: u16, error: &ConnectionError) -> String {
     }
 }
 
+/// A client that the broker has let in.
+struct LoggedIn {
+    client: AsyncClient,
+    /// The bytes of the largest packet that the broker takes, where it has said so.
+    largest: Option<usize>,
+}
+
 #[async_trait]
-impl Publisher for AsyncClient {
-    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), String> {
+impl Publisher for LoggedIn {
+    async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), Unpublished> {
+        let mut packet = Publish::new(topic, QoS::AtLeastOnce, payload, None);
+        // Any number makes it as long as it is when it leaves.
+        packet.pkid = 1;
+        if self.largest.is_some_and(|largest| packet.size() > largest) {
+            return Err(Unpublished::TooLarge);
+        }
         let notice = self
-            .publish_tracked(topic, payload, PublishOptions::at_least_once())
+            .client
+            .publish_tracked(topic, packet.payload, PublishOptions::at_least_once())
             .await
-            .map_err(|error| error.to_string())?;
-        notice.wait_completion_async().await.map_err(|error| format!("the target refused readings: {error}"))
+            .map_err(|error| Unpublished::Failed(error.to_string()))?;
+        let taken = notice.wait_completion_async().await;
+        taken.map_err(|error| Unpublished::Failed(format!("the target refused readings: {error}")))
     }
 }

@@ -10,7 +10,7 @@ use super::{Core, outbox};
 use crate::{
     Result, Secret,
     api::{Export, ExportKind, Kind},
-    mqtt::{self, Broker, Publisher, Version},
+    mqtt::{self, Broker, Publisher, Unpublished, Version},
     objects::{self, Kept, OBJECTS, name_of},
 };
 use influx::Database;
@@ -192,8 +192,9 @@ impl<'a> Forwarding<'a> {
         Self { core, name, target, told: HashSet::new(), most: outbox::PACK_READINGS, under_way: None }
     }
 
-    /// After a connection that broke with a pack on its way the next is half as large: a broker ends the connection of one that sends
-    /// more at once than it takes, and says no more of it. With each pack that it took since they grow again.
+    /// After a pack that was too large, or a connection that broke with one on its way, the next is half as large: a broker of MQTT 3.1.1
+    /// ends the connection of one that sends more at once than it takes, and says no more of it. With each pack that it took since they
+    /// grow again.
     fn lower(&mut self) {
         if let Some(count) = self.under_way.take() {
             self.most = (count / 2).max(1);
@@ -281,7 +282,11 @@ impl<'a> Forwarding<'a> {
             self.under_way = Some(batch.records.len());
             let unsendable = match self.deliver(to, batch).await {
                 Ok(unsendable) => unsendable,
-                Err(failure) => return failure,
+                Err(Unpublished::TooLarge) => {
+                    self.lower();
+                    continue;
+                }
+                Err(Unpublished::Failed(failure)) => return failure,
             };
             self.under_way = None;
             self.most = (self.most + 1).min(outbox::PACK_READINGS);
@@ -303,21 +308,36 @@ impl<'a> Forwarding<'a> {
     }
 
     /// Sends readings and gives those that the target can never take.
-    async fn deliver(&self, to: &Connected<'_>, batch: outbox::Batch) -> Result<Vec<Unsendable>, String> {
-        match to {
-            Connected::Database(database) => database.write(&batch.records).await,
-            Connected::Broker(publisher) => {
-                let Export { kind, topic, .. } = &self.target.export;
-                let (pack, unsendable) = pack::senml(*kind, batch.records);
-                if let Some(pack) = pack {
-                    let published = publisher.publish(topic, pack);
-                    let acknowledged = tokio::time::timeout(ACKNOWLEDGED_WITHIN, published).await;
-                    let seconds = ACKNOWLEDGED_WITHIN.as_secs();
-                    acknowledged
-                        .map_err(|_| format!("the target did not acknowledge within {seconds} s"))
-                        .flatten()?;
-                }
-                Ok(unsendable)
+    async fn deliver(
+        &self,
+        to: &Connected<'_>,
+        batch: outbox::Batch,
+    ) -> Result<Vec<Unsendable>, Unpublished> {
+        let publisher = match to {
+            Connected::Database(database) => {
+                return database.write(&batch.records).await.map_err(Unpublished::Failed);
+            }
+            Connected::Broker(publisher) => publisher,
+        };
+        let Export { kind, topic, .. } = &self.target.export;
+        let only = match batch.records.as_slice() {
+            [only] => Some(only.name.clone()),
+            _ => None,
+        };
+        let (pack, unsendable) = pack::senml(*kind, batch.records);
+        let Some(pack) = pack else { return Ok(unsendable) };
+        let length = pack.len();
+        let published = tokio::time::timeout(ACKNOWLEDGED_WITHIN, publisher.publish(topic, pack)).await;
+        match (published, only) {
+            (Ok(Ok(())), _) => Ok(unsendable),
+            (Ok(Err(Unpublished::TooLarge)), Some(name)) => {
+                let why = format!("has {length} bytes, and the target does not take so many in one packet");
+                Ok(vec![Unsendable::new(&name, why)])
+            }
+            (Ok(Err(unpublished)), _) => Err(unpublished),
+            (Err(_), _) => {
+                let seconds = ACKNOWLEDGED_WITHIN.as_secs();
+                Err(Unpublished::Failed(format!("the target did not acknowledge within {seconds} s")))
             }
         }
     }
