@@ -15,6 +15,7 @@ use iotorch_core::{
         KindName, Outputs, ProfileOutputs, ResourceId, Role, SpaceOutputs, Spec, TenantOutputs, Work,
         WorkloadOutputs,
     },
+    secret::SecretRef,
 };
 
 /// How many steps one call of a domain takes.
@@ -88,7 +89,7 @@ impl Driver for Null {
     }
 }
 
-/// What a resource tells: constants, of about the size that real ones have.
+/// What a resource tells: constants, of about the size that real ones have. The secret becomes that of its specification.
 fn outputs(kind: KindName) -> Result<Outputs> {
     let secret = || "slice-00000/hub/gw/key#1".parse();
     let endpoints = || -> BTreeMap<String, Endpoint> {
@@ -125,8 +126,16 @@ struct NullDomain {
 }
 
 impl NullDomain {
-    fn outputs(&self, kind: KindName) -> Result<Outputs> {
-        self.outputs.get(&kind).cloned().ok_or_else(|| unserved(kind))
+    /// What a resource tells whose specification names `secret`.
+    fn outputs(&self, kind: KindName, secret: Option<&SecretRef>) -> Result<Outputs> {
+        let mut outputs = self.outputs.get(&kind).cloned().ok_or_else(|| unserved(kind))?;
+        match (&mut outputs, secret) {
+            (Outputs::Application(outputs), Some(secret)) => outputs.admin.clone_from(secret),
+            (Outputs::Tenant(outputs), Some(secret)) => outputs.secret.clone_from(secret),
+            (Outputs::Credential(outputs), Some(secret)) => outputs.secret.clone_from(secret),
+            _ => {}
+        }
+        Ok(outputs)
     }
 }
 
@@ -137,7 +146,7 @@ impl Domain for NullDomain {
             let seen = match scope.recorded.get(id) {
                 Some(spec) => Observed::Present {
                     spec: Spec::clone(spec),
-                    outputs: self.outputs(id.kind())?,
+                    outputs: self.outputs(id.kind(), recorded_secret(spec))?,
                     health: Health::Ready,
                 },
                 None => Observed::Absent,
@@ -152,7 +161,7 @@ impl Domain for NullDomain {
             if is_delete(&work) {
                 Ok(Outputs::Removed { residue: Vec::new() })
             } else {
-                self.outputs(work.id().kind())
+                self.outputs(work.id().kind(), wanted_secret(&work))
             }
         };
         batch.into_iter().map(step).collect()
@@ -160,6 +169,24 @@ impl Domain for NullDomain {
 
     async fn is_quiescent(&self, _: &Context, _: &ResourceId) -> bool {
         true
+    }
+}
+
+fn recorded_secret(spec: &Spec) -> Option<&SecretRef> {
+    match spec {
+        Spec::Application(application) => Some(&application.admin),
+        Spec::Tenant(tenant) => Some(&tenant.secret),
+        Spec::Credential(credential) => Some(&credential.secret),
+        _ => None,
+    }
+}
+
+fn wanted_secret(work: &Work) -> Option<&SecretRef> {
+    match work {
+        Work::Application(job) => job.change.after().map(|application| &application.admin),
+        Work::Tenant(job) => job.change.after().map(|tenant| &tenant.secret),
+        Work::Credential(job) => job.change.after().map(|credential| &credential.secret),
+        _ => None,
     }
 }
 

@@ -38,7 +38,7 @@ pub struct ApplicationOutputs {
     pub version: String,
     /// Where it listens, by the names that its driver knows (`management`, `mqtt`, `http`).
     pub endpoints: BTreeMap<String, Endpoint>,
-    /// The secret that manages it.
+    /// The secret that manages it: that of its specification.
     pub admin: SecretRef,
 }
 
@@ -76,7 +76,7 @@ impl TenantSpec {
 pub struct TenantOutputs {
     /// Its identity at the server.
     pub id: String,
-    /// Its password or token.
+    /// Its password or token: the secret of its specification.
     pub secret: SecretRef,
 }
 
@@ -204,6 +204,6 @@ pub enum CredentialHolder {
 pub struct CredentialOutputs {
     /// The user name to log in with.
     pub user_name: String,
-    /// The password.
+    /// The password: the secret of its specification.
     pub secret: SecretRef,
 }
