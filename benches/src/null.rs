@@ -146,7 +146,7 @@ impl Domain for NullDomain {
             let seen = match scope.recorded.get(id) {
                 Some(spec) => Observed::Present {
                     spec: Spec::clone(spec),
-                    outputs: self.outputs(id.kind(), recorded_secret(spec))?,
+                    outputs: self.outputs(id.kind(), spec.secret())?,
                     health: Health::Ready,
                 },
                 None => Observed::Absent,
@@ -172,15 +172,7 @@ impl Domain for NullDomain {
     }
 }
 
-fn recorded_secret(spec: &Spec) -> Option<&SecretRef> {
-    match spec {
-        Spec::Application(application) => Some(&application.admin),
-        Spec::Tenant(tenant) => Some(&tenant.secret),
-        Spec::Credential(credential) => Some(&credential.secret),
-        _ => None,
-    }
-}
-
+/// The secret that a step wants, without a copy of the specification (see [`is_delete`]).
 fn wanted_secret(work: &Work) -> Option<&SecretRef> {
     match work {
         Work::Application(job) => job.change.after().map(|application| &application.admin),

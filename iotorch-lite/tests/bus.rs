@@ -1,12 +1,8 @@
 //! A gateway that reads the bus of EdgeX at a real broker: what it has taken is not lost, whoever goes away meanwhile.
 //!
 //! The test starts its own program again as the gateway that is killed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and its child tells its addresses"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the child tells its addresses")]
 
 mod common;
 

@@ -167,8 +167,8 @@ impl Expansion<'_> {
         let space = ResourceId::space(&self.slice.name, &place.name);
         let quota = self.slice.spec.quota.of(place.spec.tier);
         let own = SpaceSpec { name: self.slice.name.to_string(), quota };
-        self.add(space, &driver, own, Vec::new(), "/spec");
-        let id = self.workload_id(part)?;
+        self.add(space.clone(), &driver, own, Vec::new(), "/spec");
+        let id = space.workload(part);
         let uses = self.segments_of(part);
         self.add(id.clone(), &driver, spec, uses, origin);
         Ok(id)

@@ -391,11 +391,9 @@ fn secrets(plan: &SlicePlan) -> Vec<SecretRef> {
 /// The secret of a specification that iotorch chooses itself.
 pub(crate) fn minted(spec: &Spec) -> Option<&SecretRef> {
     match spec {
-        Spec::Workload(workload) => workload.admin.as_ref(),
-        Spec::Application(application) if application.external.is_none() => Some(&application.admin),
-        Spec::Tenant(tenant) => Some(&tenant.secret),
-        Spec::Credential(credential) => Some(&credential.secret),
-        _ => None,
+        Spec::Application(application) if application.external.is_some() => None,
+        Spec::Export(_) => None,
+        other => other.secret(),
     }
 }
 

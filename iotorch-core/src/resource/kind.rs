@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     ApplicationInputs, ApplicationOutputs, ApplicationSpec, AttachmentInputs, AttachmentOutputs,
     AttachmentSpec, Change, CredentialInputs, CredentialOutputs, CredentialSpec, DeviceInputs, DeviceOutputs,
-    DeviceSpec, ExportInputs, ExportOutputs, ExportSpec, InApplication, NoInputs, Ownership, PortInputs,
-    PortOutputs, PortSpec, ProfileOutputs, ProfileSpec, ResourceId, SegmentOutputs, SegmentSpec,
+    DeviceSpec, ExportInputs, ExportOutputs, ExportSpec, ExportTarget, InApplication, NoInputs, Ownership,
+    PortInputs, PortOutputs, PortSpec, ProfileOutputs, ProfileSpec, ResourceId, SegmentOutputs, SegmentSpec,
     SpaceOutputs, SpaceSpec, TenantOutputs, TenantSpec, WorkloadInputs, WorkloadOutputs, WorkloadSpec,
 };
+use crate::secret::SecretRef;
 
 /// A kind of resource: ties together what is wanted, what it needs, and what it tells.
 pub trait Kind: fmt::Debug + Clone + Send + Sync + 'static {
@@ -221,6 +222,24 @@ kinds! {
     Device, "device", DeviceSpec, DeviceInputs, DeviceOutputs;
     /// A gateway's north side.
     Export, "export", ExportSpec, ExportInputs, ExportOutputs;
+}
+
+impl Spec {
+    /// The secret that it names: the resource's own (see [`ResourceId::own_secret`]), or one of the user's choosing.
+    #[must_use]
+    pub const fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Workload(workload) => workload.admin.as_ref(),
+            Self::Application(application) => Some(&application.admin),
+            Self::Tenant(tenant) => Some(&tenant.secret),
+            Self::Credential(credential) => Some(&credential.secret),
+            Self::Export(export) => match &export.target {
+                ExportTarget::Sink(sink) => sink.credentials.as_ref(),
+                ExportTarget::Server => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for KindName {

@@ -14,22 +14,22 @@ use crate::{
 /// Puts right the secrets that `seen` names: a secret that is neither the own one of `id` nor that of `recorded` gives way to that of
 /// `recorded`, else to the own one, else to none; what is somebody else's and names one is not described.
 pub(super) fn believe(id: &ResourceId, recorded: Option<&Spec>, seen: &mut Observed) -> Result<()> {
-    let own = id.own_secret();
-    let known = recorded.and_then(secret);
+    let known = recorded.and_then(Spec::secret);
     let is_strange = |named: &&SecretRef| {
-        own.as_deref().into_iter().chain(known.map(SecretRef::name)).all(|name| name != named.name())
+        known.is_none_or(|known| known.name() != named.name())
+            && id.own_secret().is_none_or(|own| own != named.name())
     };
     match seen {
         Observed::Absent => {}
         Observed::Foreign { spec, .. } => {
-            if spec.as_ref().and_then(secret).is_some_and(|named| is_strange(&named)) {
+            if spec.as_ref().and_then(Spec::secret).filter(is_strange).is_some() {
                 *spec = None;
             }
         }
         Observed::Present { spec, outputs, .. } => {
-            if let Some(strange) = secret(spec).filter(is_strange) {
-                let minted = own.as_deref().and_then(|own| SecretRef::new(own, strange.version()).ok());
-                put(id, spec, known.cloned().or(minted))?;
+            if let Some(strange) = spec.secret().filter(is_strange) {
+                let own = id.own_secret().and_then(|own| SecretRef::new(&own, strange.version()).ok());
+                put(id, spec, known.cloned().or(own))?;
             }
             match (outputs, &*spec) {
                 (Outputs::Application(outputs), Spec::Application(spec)) => {
@@ -44,21 +44,6 @@ pub(super) fn believe(id: &ResourceId, recorded: Option<&Spec>, seen: &mut Obser
         }
     }
     Ok(())
-}
-
-/// The secret that a specification names.
-const fn secret(spec: &Spec) -> Option<&SecretRef> {
-    match spec {
-        Spec::Workload(workload) => workload.admin.as_ref(),
-        Spec::Application(application) => Some(&application.admin),
-        Spec::Tenant(tenant) => Some(&tenant.secret),
-        Spec::Credential(credential) => Some(&credential.secret),
-        Spec::Export(export) => match &export.target {
-            ExportTarget::Sink(sink) => sink.credentials.as_ref(),
-            ExportTarget::Server => None,
-        },
-        _ => None,
-    }
 }
 
 /// Has a specification name `secret`, or none.
@@ -105,14 +90,16 @@ mod tests {
     }
 
     fn export(credentials: Option<&str>) -> Spec {
-        let sink = json!({ "name": "archive", "type": "influxdb", "endpoint": { "host": "tsdb", "port": 8086 }, "target": "greenhouse" });
+        let endpoint = json!({ "host": "tsdb", "port": 8086 });
+        let sink =
+            json!({ "name": "archive", "type": "influxdb", "endpoint": endpoint, "target": "greenhouse" });
         let mut sink: Sink = serde_json::from_value(sink).unwrap();
         sink.credentials = credentials.map(|name| named(name, 1));
         ExportSpec { name: "archive".to_owned(), target: ExportTarget::Sink(sink) }.into()
     }
 
     fn present(spec: Spec) -> Observed {
-        let outputs = match secret(&spec) {
+        let outputs = match spec.secret() {
             Some(secret) if matches!(spec, Spec::Credential(_)) => {
                 CredentialOutputs { user_name: "gw".to_owned(), secret: secret.clone() }.into()
             }

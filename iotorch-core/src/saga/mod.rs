@@ -1,7 +1,8 @@
 //! The saga: runs a slice's plan as one durable transaction.
 //!
-//! [`connections`] has the domains, and [`belief`] what they say of secrets checked; [`tally`] is how far a run is, folded from its journal; [`caller`] calls domains, with everything core does around a call;
-//! [`forward`] builds and reaps; [`unwind`] undoes; [`run`] goes from phase to phase until the run is over or has to stay open.
+//! [`connections`] has the domains, and [`belief`] checks what they say of secrets; [`tally`] is how far a run is, folded from its
+//! journal; [`caller`] calls domains, with everything core does around a call; [`forward`] builds and reaps; [`unwind`] undoes; [`run`]
+//! goes from phase to phase until the run is over or has to stay open.
 
 mod belief;
 mod caller;

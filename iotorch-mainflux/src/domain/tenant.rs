@@ -117,7 +117,10 @@ pub(super) async fn candidates(
     recorded: Option<&SecretRef>,
 ) -> Result<Vec<SecretRef>> {
     let name = recorded.map(|recorded| recorded.name().to_owned()).or_else(|| tenant.own_secret());
-    let mut candidates = versions(cx, &name.unwrap_or_default()).await?;
+    let mut candidates = match name {
+        Some(name) => versions(cx, &name).await?,
+        None => Vec::new(),
+    };
     if let Some(recorded) = recorded {
         candidates.retain(|other| other != recorded);
         candidates.insert(0, recorded.clone());
